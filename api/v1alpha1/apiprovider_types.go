@@ -1,0 +1,180 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// APIProvider is a service that keys open: where it is, how a key is presented to it, and how an agent is told about both.
+// It is data: an admin adds a provider by writing one.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,path=apiproviders,categories=sandkeep
+// +kubebuilder:printcolumn:name="Host",type=string,JSONPath=`.spec.endpoints[0].host`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type APIProvider struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of objects.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
+	// spec describes the service.
+	//
+	// +required
+	Spec APIProviderSpec `json:"spec,omitzero"`
+	// status says whether the description is usable.
+	//
+	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status ObjectStatus `json:"status,omitzero"`
+}
+
+// APIProviderList is a list of APIProviders.
+//
+// +kubebuilder:object:root=true
+type APIProviderList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []APIProvider `json:"items"`
+}
+
+// APIProviderSpec describes a service that keys open.
+type APIProviderSpec struct {
+	// endpoints are where the service is; agents are told the first one.
+	//
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Endpoints []Endpoint `json:"endpoints,omitempty"`
+	// agentConfig tells agents where the service is and how to present the key.
+	//
+	// +required
+	AgentConfig AgentConfig `json:"agentConfig,omitzero"`
+}
+
+// Endpoint is an address of a service.
+//
+// +kubebuilder:validation:XValidation:rule="self.scheme == 'https' || (has(self.allowPrivate) && self.allowPrivate)",message="scheme must be https; http is for a service inside your own network, which allowPrivate says"
+type Endpoint struct {
+	// scheme is https, or, for a private service, http. When unset, it is https.
+	//
+	// +optional
+	// +kubebuilder:default=https
+	Scheme EndpointScheme `json:"scheme,omitempty"`
+	// host is a DNS name or an IPv4 address.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="host must be a DNS name in lower case, without scheme, port or path"
+	Host string `json:"host,omitempty"`
+	// port is the TCP port. When unset, it is 443 for https and 80 for http.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port *int32 `json:"port,omitempty"`
+	// allowPrivate says that the service is in your own network: http and private addresses are then accepted. When unset, it is false.
+	//
+	// +optional
+	AllowPrivate *bool `json:"allowPrivate,omitempty"`
+}
+
+// EndpointScheme is the scheme of an endpoint.
+//
+// +kubebuilder:validation:Enum=https;http
+type EndpointScheme string
+
+// The schemes.
+const (
+	EndpointSchemeHTTPS EndpointScheme = "https"
+	EndpointSchemeHTTP  EndpointScheme = "http"
+)
+
+// AgentConfig tells agents where a service is and how to present its key. In values and contents, $(API_KEY) stands for the
+// key, $(API_KEY_FILE) for the path of the file that holds it, and $(BASE_URL) for the address of the service without a
+// final slash. What speaks of $(API_KEY) is used with the delivery of its own kind only: variables with Env, files with File.
+//
+// +kubebuilder:validation:MinProperties=1
+type AgentConfig struct {
+	// env is set for every agent. Variables named here are taken away from agents that get no credential of this provider.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Env []EnvVar `json:"env,omitempty"`
+	// files are written for every agent.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=path
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Files []AgentFile `json:"files,omitempty"`
+	// agents adds to env and files, or replaces entries of them, for agents of one name.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Agents []NamedAgentConfig `json:"agents,omitempty"`
+	// unsetEnv names further variables that present another kind of credential to this service. They are taken away from
+	// every agent, whatever the image or a Session brings, so that one kind of credential reaches it. When unset, there are none.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	UnsetEnv []string `json:"unsetEnv,omitempty"`
+}
+
+// NamedAgentConfig is what agents of one name are told.
+type NamedAgentConfig struct {
+	// name is spec.agent.name of the classes that this is for.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+	// env is added; a variable of the same name is replaced.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Env []EnvVar `json:"env,omitempty"`
+	// files are added; a file of the same path is replaced.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=path
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Files []AgentFile `json:"files,omitempty"`
+}
+
+// AgentFile is a file in the home of an agent. It is kept on a memory-backed volume with mode 0600.
+type AgentFile struct {
+	// path is relative to the home.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._/-]+$') && self.split('/').all(p, p != '' && p != '.' && p != '..')",message="path must stay in the home: relative, of letters, digits, '.', '_', '-' and '/', without '.', '..' or empty parts"
+	Path string `json:"path,omitempty"`
+	// content is the text of the file.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	Content string `json:"content,omitempty"`
+}

@@ -1,0 +1,121 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Credential is permission to use a provider, with a key that is in a Secret of the same namespace. Sandkeep's manager never
+// reads the Secret: it is given to sandboxes by reference.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=cred,categories=sandkeep
+// +kubebuilder:printcolumn:name="Provider",type=string,JSONPath=`.spec.provider`
+// +kubebuilder:printcolumn:name="Sharing",type=string,JSONPath=`.spec.sharing`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Credential struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of objects.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
+	// spec is the permission.
+	//
+	// +required
+	Spec CredentialSpec `json:"spec,omitzero"`
+	// status says whether the credential is usable.
+	//
+	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status ObjectStatus `json:"status,omitzero"`
+}
+
+// CredentialList is a list of Credentials.
+//
+// +kubebuilder:object:root=true
+type CredentialList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Credential `json:"items"`
+}
+
+// CredentialSpec is permission to use a provider.
+//
+// +kubebuilder:validation:XValidation:rule="self.provider == oldSelf.provider",message="provider must not change; make a new Credential"
+type CredentialSpec struct {
+	// provider is the name of the APIProvider that the key opens. It is immutable.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Provider string `json:"provider,omitempty"`
+	// apiKey says where the key is.
+	//
+	// +required
+	APIKey APIKey `json:"apiKey,omitzero"`
+	// sharing is Namespace when every Session of the namespace may use the credential.
+	//
+	// +required
+	Sharing Sharing `json:"sharing,omitempty"`
+	// deliveries are the ways in which the key may reach an agent. When unset, every way that a class asks for is
+	// permitted.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	Deliveries []Delivery `json:"deliveries,omitempty"`
+}
+
+// APIKey is a static key in a Secret.
+type APIKey struct {
+	// secretRef names the Secret, in the namespace of the Credential, and the key in it.
+	//
+	// +required
+	SecretRef SecretKeyReference `json:"secretRef,omitzero"`
+}
+
+// SecretKeyReference names one value in a Secret.
+type SecretKeyReference struct {
+	// name is the name of the Secret.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="name must be the name of a Secret, never a key itself: lower case letters, digits, '-' and '.'"
+	Name string `json:"name,omitempty"`
+	// key is the entry of the Secret's data that holds the API key, without a final newline.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._-]+$')",message="key must be the name of an entry of the Secret: letters, digits, '-', '_' and '.'"
+	Key string `json:"key,omitempty"`
+}
+
+// Sharing says who may use a Credential.
+//
+// +kubebuilder:validation:Enum=Namespace
+type Sharing string
+
+// SharingNamespace lets every Session of the namespace use a Credential.
+const SharingNamespace Sharing = "Namespace"
+
+// ObjectStatus is the status of a Kind that is either usable or not.
+type ObjectStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of; -1 before anybody looked.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=-1
+	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
+	// conditions hold Ready, and Stalled while somebody has to change the spec.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
