@@ -1,0 +1,72 @@
+//go:build linux
+
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/sandkeep/sandkeep/hack/cluster/internal/layout"
+)
+
+// InUse lists the networks that the machine has addresses in or routes to.
+func InUse() ([]netip.Prefix, error) {
+	table, err := os.ReadFile("/proc/net/route")
+	if err != nil {
+		return nil, err
+	}
+	used, err := layout.ParseRoutes(string(table))
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+			used = append(used, p)
+		}
+	}
+	return used, nil
+}
+
+// JoinLink connects the machine to the node that is process pid. The link and its routes vanish with the node.
+func JoinLink(n layout.Network, pid int) error {
+	name := n.Name()
+	return ip(
+		"link add "+name+" type veth peer name eth0 netns "+strconv.Itoa(pid),
+		"addr add "+n.Host().String()+" dev "+name,
+		"link set "+name+" up",
+		fmt.Sprintf("route add %s via %s", n.Pods(), n.Node().Addr()),
+		fmt.Sprintf("route add %s via %s", n.Services(), n.Node().Addr()),
+	)
+}
+
+// raiseLink is the node's side of the link. There is no default route: the node reaches the machine and itself, and for
+// all else pods learn at once that there is no way.
+func raiseLink(n layout.Network) error {
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
+		return fmt.Errorf("let the node forward packets: %w", err)
+	}
+	return ip("link set lo up", "addr add "+n.Node().String()+" dev eth0", "link set eth0 up")
+}
+
+func ip(commands ...string) error {
+	for _, c := range commands {
+		var stderr bytes.Buffer
+		cmd := exec.Command("ip", strings.Fields(c)...)
+		cmd.Stderr = &stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("ip %s: %w", c, errors.Join(err, errors.New(strings.TrimSpace(stderr.String()))))
+		}
+	}
+	return nil
+}

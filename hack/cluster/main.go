@@ -1,0 +1,83 @@
+//go:build linux
+
+// Command cluster runs a whole Kubernetes on one Linux machine, built from Go modules and Debian packages, inside
+// namespaces of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"github.com/sandkeep/sandkeep/hack/cluster/internal/layout"
+	"github.com/sandkeep/sandkeep/hack/cluster/internal/node"
+)
+
+const usage = `Usage: go run ./hack/cluster <command>
+
+  up                start the cluster, or say that it is up
+  down              end it and remove what belongs to it; built programs and images stay
+  status            say how every component fares; fails unless all is well
+  load <archive>... make the images of docker archives known to the cluster
+  env               print shell commands that point kubectl and Go tests at the cluster
+
+CLUSTER=existing makes up and down do nothing, and status look at the cluster of the current kubeconfig.
+CLUSTER_DIR is where the cluster lives, by default .cluster at the top of the checkout.
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("no command\n\n" + usage)
+	}
+	if args[0] == enterArg || args[0] == initArg {
+		return beNode(args)
+	}
+	l, err := newLauncher(os.Stdout)
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "up":
+		return l.up(ctx)
+	case "down":
+		return l.down()
+	case "status":
+		return l.status(ctx)
+	case "load":
+		return l.load(ctx, args[1:])
+	case "env":
+		return l.env()
+	}
+	return fmt.Errorf("unknown command %q\n\n%s", args[0], usage)
+}
+
+// The node's process 1 is this program, called with one of these, the directory of the cluster and the slot.
+const (
+	enterArg = "node-enter"
+	initArg  = "node-init"
+)
+
+func beNode(args []string) error {
+	slot, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	if args[0] == enterArg {
+		return node.Enter([]string{"cluster", initArg, args[1], args[2]})
+	}
+	return node.Init(layout.Dir(args[1]), layout.Network{Slot: slot})
+}

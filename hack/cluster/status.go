@@ -1,0 +1,98 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"text/tabwriter"
+
+	"github.com/sandkeep/sandkeep/hack/cluster/internal/layout"
+)
+
+var errNotUp = errors.New("the cluster is not up: start it with \"go run ./hack/cluster up\"")
+
+// status shows every component and the node, and fails unless all is well.
+func (l *launcher) status(ctx context.Context) error {
+	if l.existing {
+		fmt.Fprintln(l.out, existingNotice)
+		return l.show(exec.CommandContext(ctx, "kubectl", "get", "nodes"))
+	}
+	record, alive, err := l.running()
+	if err != nil {
+		return err
+	}
+	if !alive {
+		return errNotUp
+	}
+	if err := l.table(record); err != nil {
+		return err
+	}
+	if err := l.unwell(); err != nil {
+		return err
+	}
+	return l.show(exec.CommandContext(ctx, l.dir.Bin("kubectl"), "--kubeconfig="+l.dir.Kubeconfig(), "get", "nodes"))
+}
+
+func (l *launcher) show(cmd *exec.Cmd) error {
+	cmd.Stdout, cmd.Stderr = l.out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("ask the API server: %w", err)
+	}
+	return nil
+}
+
+func (l *launcher) table(record layout.Record) error {
+	components, err := l.dir.Components()
+	if err != nil {
+		return err
+	}
+	n := record.Network()
+	fmt.Fprintf(l.out, "API server %s, pods %s, Services %s, process %d\n", n.Server(), n.Pods(), n.Services(), record.PID)
+	w := tabwriter.NewWriter(l.out, 0, 0, 2, ' ', 0)
+	for _, c := range components {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Name, describe(c), l.dir.Log(c.Name))
+	}
+	return w.Flush()
+}
+
+func describe(c layout.Component) string {
+	switch {
+	case c.Exit != "":
+		return "ended: " + c.Exit
+	case c.Ready:
+		return "running"
+	}
+	return "starting"
+}
+
+// unwell names the first component that does not run, with the end of its log.
+func (l *launcher) unwell() error {
+	components, err := l.dir.Components()
+	if err != nil {
+		return err
+	}
+	if len(components) == 0 {
+		return l.withLog("init", errors.New("the node runs and has no components"))
+	}
+	for _, c := range components {
+		if c.Exit != "" || !c.Ready {
+			return l.withLog(c.Name, fmt.Errorf("%s is not well: %s", c.Name, describe(c)))
+		}
+	}
+	return nil
+}
+
+// env prints what a shell needs to use the cluster: eval "$(go run ./hack/cluster env)".
+func (l *launcher) env() error {
+	if l.existing {
+		fmt.Fprintln(l.out, "# "+existingNotice)
+		return nil
+	}
+	fmt.Fprintf(l.out, "export KUBECONFIG=%q\nexport PATH=%q:\"$PATH\"\nexport KUBEBUILDER_ASSETS=%q\n",
+		l.dir.Kubeconfig(), l.dir.Bin(""), l.dir.Bin(""))
+	return nil
+}

@@ -1,0 +1,120 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sandkeep/sandkeep/hack/cluster/internal/layout"
+	"github.com/sandkeep/sandkeep/hack/cluster/internal/node"
+)
+
+const existingNotice = "CLUSTER=existing: using the cluster of the current kubeconfig"
+
+// up starts the cluster unless it is up.
+func (l *launcher) up(ctx context.Context) error {
+	if l.existing {
+		fmt.Fprintln(l.out, existingNotice+"; nothing to start")
+		return nil
+	}
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	record, alive, err := l.running()
+	if err != nil {
+		return err
+	}
+	if alive {
+		return l.alreadyUp(record)
+	}
+	return l.start(ctx)
+}
+
+func (l *launcher) alreadyUp(record layout.Record) error {
+	if err := l.unwell(); err != nil {
+		return fmt.Errorf("%w\nStart over with: go run ./hack/cluster down && go run ./hack/cluster up", err)
+	}
+	fmt.Fprintf(l.out, "The cluster is up at %s; export KUBECONFIG=%s\n", record.Network().Server(), l.dir.Kubeconfig())
+	return nil
+}
+
+// start makes a cluster from nothing but what earlier ones left: programs and images.
+func (l *launcher) start(ctx context.Context) error {
+	began := time.Now()
+	if err := l.prepare(ctx); err != nil {
+		return err
+	}
+	if err := l.startNode(ctx); err != nil {
+		return errors.Join(err, l.end())
+	}
+	if err := l.furnish(ctx); err != nil {
+		return fmt.Errorf("%w\nThe node runs; look at it with: go run ./hack/cluster status", err)
+	}
+	fmt.Fprintf(l.out, "The cluster is up after %s: Kubernetes %s\n  export KUBECONFIG=%s\n",
+		seconds(began), layout.KubernetesVersion, l.dir.Kubeconfig())
+	return nil
+}
+
+// prepare makes sure that everything is there that the node is made of.
+func (l *launcher) prepare(ctx context.Context) error {
+	if err := l.inspect(); err != nil {
+		return err
+	}
+	if missing := missingPackages(requirements, isPresent); len(missing) > 0 {
+		err := l.progress.step("Installing Debian packages: "+strings.Join(missing, ", "), func() error {
+			return install(ctx, missing)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	what := "Building Kubernetes " + layout.KubernetesVersion
+	if _, err := os.Stat(l.dir.Bin("node")); err != nil {
+		what += " from Go modules, which takes some minutes the first time"
+	}
+	return l.progress.step(what, func() error { return l.build(ctx) })
+}
+
+func (l *launcher) inspect() error {
+	// A service manager may have left the administrator's directories out.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
+		return err
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(string(l.dir), &fs); err != nil {
+		return fmt.Errorf("look at the disk of %s: %w", l.dir, err)
+	}
+	return machine{uid: os.Geteuid(), freeBytes: fs.Bavail * uint64(fs.Bsize), dir: string(l.dir)}.unfit()
+}
+
+// startNode clears what an earlier node left, makes the namespaces and waits for the components.
+func (l *launcher) startNode(ctx context.Context) error {
+	if err := l.end(); err != nil {
+		return err
+	}
+	used, err := node.InUse()
+	if err != nil {
+		return err
+	}
+	network, err := layout.ChooseNetwork(string(l.dir), used)
+	if err != nil {
+		return fmt.Errorf("%w: end a cluster of another checkout with its own \"down\"", err)
+	}
+	for _, sub := range []string{l.dir.Logs(), l.dir.State("etcd"), l.dir.Containerd()} {
+		if err := os.MkdirAll(sub, 0o700); err != nil {
+			return err
+		}
+	}
+	if err := node.Configure(l.dir, network, time.Now()); err != nil {
+		return err
+	}
+	return l.launch(ctx, network)
+}
