@@ -1,0 +1,152 @@
+package sandbox
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
+)
+
+// Ended is true once no container of the pod runs, nor ever will again.
+func Ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// Working is true while the agent is at work in the pod.
+func Working(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp.IsZero() && hasCondition(pod, corev1.PodReady)
+}
+
+// Started is true once the agent's container has run at all.
+func Started(pod *corev1.Pod) bool {
+	agent := agentStatus(pod)
+	return agent != nil && (agent.State.Running != nil || agent.State.Terminated != nil)
+}
+
+// Ending is how a run ended. Class is empty after a success.
+type Ending struct {
+	Class      string
+	Message    string
+	RetryAfter time.Duration
+	// Report is what sandboxd left, or empty.
+	Report contract.Report
+}
+
+// EndingOf reads an ended pod. What Kubernetes says of the pod comes before what the sandbox says of itself, except that a
+// reported success stays one: the work was done, whatever happened to the pod afterwards.
+func EndingOf(pod *corev1.Pod) Ending {
+	report, reported := reportOf(pod)
+	if reported && report.Outcome == contract.OutcomeSucceeded {
+		return Ending{Report: report}
+	}
+	for _, cause := range []func(*corev1.Pod) *Ending{deadline, evicted, disrupted, outOfMemory} {
+		if e := cause(pod); e != nil {
+			e.Report = report
+			return *e
+		}
+	}
+	if reported {
+		return Ending{
+			Class: string(report.Class), Message: contract.Clean(report.Message, 2*maxMessage),
+			RetryAfter: time.Duration(report.RetryAfterSeconds) * time.Second, Report: report,
+		}
+	}
+	return unreported(pod)
+}
+
+// reportOf is the report of the agent's container. A claim of success by a container that failed is none.
+func reportOf(pod *corev1.Pod) (contract.Report, bool) {
+	agent := agentStatus(pod)
+	if agent == nil || agent.State.Terminated == nil {
+		return contract.Report{}, false
+	}
+	report, err := contract.DecodeReport(agent.State.Terminated.Message)
+	if err != nil || (report.Outcome == contract.OutcomeSucceeded && agent.State.Terminated.ExitCode != 0) {
+		return contract.Report{}, false
+	}
+	return report, true
+}
+
+func deadline(pod *corev1.Pod) *Ending {
+	if pod.Status.Reason != "DeadlineExceeded" {
+		return nil
+	}
+	return &Ending{Class: v1alpha1.FailureDeadlineExceeded, Message: "The Session took longer than activeDeadlineSeconds; make a new Session with more time"}
+}
+
+func evicted(pod *corev1.Pod) *Ending {
+	if pod.Status.Reason != "Evicted" {
+		return nil
+	}
+	return &Ending{Class: v1alpha1.FailureEvicted, Message: fmt.Sprintf(
+		"Pod %q was evicted by its node: %s", pod.Name, contract.OneLine(pod.Status.Message, maxMessage))}
+}
+
+// disrupted is a pod that somebody or something took away: a drain, a preemption, a lost node, a deletion by hand.
+func disrupted(pod *corev1.Pod) *Ending {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue {
+			return &Ending{Class: v1alpha1.FailureNodeLost, Message: fmt.Sprintf(
+				"Pod %q was taken away: %s", pod.Name, contract.OneLine(c.Message, maxMessage))}
+		}
+	}
+	if pod.Status.Reason == "NodeShutdown" || pod.Status.Reason == "Terminated" || pod.Status.Reason == "NodeLost" {
+		return &Ending{Class: v1alpha1.FailureNodeLost, Message: fmt.Sprintf("The node of pod %q went away", pod.Name)}
+	}
+	if !pod.DeletionTimestamp.IsZero() {
+		return &Ending{Class: v1alpha1.FailureNodeLost, Message: fmt.Sprintf("Pod %q was deleted before its agent had finished", pod.Name)}
+	}
+	return nil
+}
+
+func outOfMemory(pod *corev1.Pod) *Ending {
+	for _, s := range allStatuses(pod) {
+		if t := s.State.Terminated; t != nil && t.Reason == "OOMKilled" {
+			return &Ending{Class: v1alpha1.FailureOutOfMemory, Message: fmt.Sprintf(
+				"Container %q needed more memory than its limit; make a new Session with a greater resources.limits.memory", s.Name)}
+		}
+	}
+	return nil
+}
+
+// unreported is a pod without a report: its agent never ran, or sandboxd was killed.
+func unreported(pod *corev1.Pod) Ending {
+	for _, s := range allStatuses(pod) {
+		t := s.State.Terminated
+		if t == nil || t.ExitCode == 0 {
+			continue
+		}
+		if s.Name != AgentContainer || t.Reason == "StartError" || t.Reason == "ContainerCannotRun" {
+			return Ending{Class: v1alpha1.FailureAgentCrashed, Message: fmt.Sprintf(
+				"Container %q failed with exit code %d: %s", s.Name, t.ExitCode, contract.OneLine(t.Message, maxMessage))}
+		}
+	}
+	if message := contract.OneLine(pod.Status.Message, maxMessage); !Started(pod) && pod.Status.Reason != "" {
+		return Ending{Class: v1alpha1.FailureNodeLost, Message: fmt.Sprintf("Pod %q never started (%s): %s", pod.Name, pod.Status.Reason, message)}
+	}
+	return Ending{Class: v1alpha1.FailureResultLost, Message: fmt.Sprintf("Pod %q ended and left no result", pod.Name)}
+}
+
+// agentStatus is the status of the agent's container, or nil before the kubelet has written one.
+func agentStatus(pod *corev1.Pod) *corev1.ContainerStatus {
+	for i := range pod.Status.ContainerStatuses {
+		if pod.Status.ContainerStatuses[i].Name == AgentContainer {
+			return &pod.Status.ContainerStatuses[i]
+		}
+	}
+	return nil
+}
+
+func allStatuses(pod *corev1.Pod) []corev1.ContainerStatus {
+	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+}
+
+func hasCondition(pod *corev1.Pod, kind corev1.PodConditionType) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == kind && c.Status == corev1.ConditionTrue
+	})
+}

@@ -1,0 +1,89 @@
+package sandbox
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
+)
+
+// maxMessage bounds what other programs may add to a condition message, in bytes.
+const maxMessage = 512
+
+// Blockage is why a pod does not start. Reason is a condition reason, Message tells the user what to do.
+type Blockage struct {
+	Reason  string
+	Message string
+}
+
+// What the kubelet says, in the waiting message of a container, about a secretKeyRef that it cannot follow
+// (pkg/kubelet/kubelet_pods.go, makeEnvironmentVariables).
+var (
+	secretNotFound = regexp.MustCompile(`secrets? "([^"]+)" not found`)
+	keyNotFound    = regexp.MustCompile(`couldn't find key (\S+) in Secret [^/\s]+/(\S+)`)
+)
+
+// Reasons of waiting containers, from the kubelet's images and kuberuntime packages.
+var (
+	imageReasons  = []string{"ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"}
+	configReasons = []string{"CreateContainerConfigError"}
+	createReasons = []string{"CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+)
+
+// Waiting says why a live pod does not start; nil when it does, or when it only takes its time.
+func Waiting(pod *corev1.Pod) *Blockage {
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if w := status.State.Waiting; w != nil {
+			if b := blockage(pod.Namespace, status.Name, status.Image, *w); b != nil {
+				return b
+			}
+		}
+	}
+	return unscheduled(pod)
+}
+
+// blockage reads the waiting state of one container.
+func blockage(namespace, container, image string, w corev1.ContainerStateWaiting) *Blockage {
+	switch {
+	case slices.Contains(configReasons, w.Reason):
+		return configBlockage(namespace, container, w.Message)
+	case slices.Contains(imageReasons, w.Reason):
+		return &Blockage{v1alpha1.ReasonImagePullFailed, fmt.Sprintf(
+			"Image %q of container %q cannot be pulled; correct the class's image or give the namespace access to it: %s",
+			image, container, contract.OneLine(w.Message, maxMessage))}
+	case slices.Contains(createReasons, w.Reason):
+		return &Blockage{v1alpha1.ReasonStarting, fmt.Sprintf(
+			"Container %q cannot be started: %s", container, contract.OneLine(w.Message, maxMessage))}
+	default:
+		return nil
+	}
+}
+
+// configBlockage tells a missing Secret from a missing key and from anything else.
+func configBlockage(namespace, container, message string) *Blockage {
+	if m := keyNotFound.FindStringSubmatch(message); m != nil {
+		return &Blockage{v1alpha1.ReasonCredentialNotReady, fmt.Sprintf(
+			"Secret %q in namespace %q has no key %q; ask whoever manages it to add the key", m[2], namespace, m[1])}
+	}
+	if m := secretNotFound.FindStringSubmatch(message); m != nil {
+		return &Blockage{v1alpha1.ReasonCredentialNotReady, fmt.Sprintf(
+			"Secret %q not found in namespace %q; create it with the API key that the Credential names", m[1], namespace)}
+	}
+	return &Blockage{v1alpha1.ReasonStarting, fmt.Sprintf(
+		"Container %q is not configured as its pod asks: %s", container, contract.OneLine(message, maxMessage))}
+}
+
+// unscheduled says why no node takes the pod.
+func unscheduled(pod *corev1.Pod) *Blockage {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return &Blockage{v1alpha1.ReasonStarting, fmt.Sprintf(
+				"No node takes pod %q yet: %s", pod.Name, contract.OneLine(c.Message, maxMessage))}
+		}
+	}
+	return nil
+}
