@@ -1,0 +1,77 @@
+// Command generate writes everything in the repository that is made from something else in it: deep copies, apply
+// configurations, CustomResourceDefinitions and RBAC roles. With -check it changes nothing and fails when a file is not what
+// it would write, which needs no clean work tree.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+)
+
+// The places of what is generated.
+const (
+	apiDir  = "api"
+	crdDir  = "config/crd/bases"
+	rbacDir = "config/rbac"
+)
+
+func main() {
+	check := flag.Bool("check", false, "change nothing, and fail when a generated file is stale")
+	flag.Parse()
+	if err := run(*check); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+func run(check bool) error {
+	if !check {
+		return generate()
+	}
+	before, err := readGenerated()
+	if err != nil {
+		return err
+	}
+	if err := generate(); err != nil {
+		return err
+	}
+	after, err := readGenerated()
+	if err != nil {
+		return err
+	}
+	if err := before.restore(after); err != nil {
+		return err
+	}
+	return before.compare(after)
+}
+
+func generate() error {
+	if err := generateAPI(); err != nil {
+		return err
+	}
+	if err := trimCRDs(crdDir); err != nil {
+		return err
+	}
+	return generateRoles()
+}
+
+// generateAPI keeps metadata of podTemplate, which controller-gen drops otherwise.
+func generateAPI() error {
+	return controllerGen("object", "applyconfiguration", "crd:generateEmbeddedObjectMeta=true",
+		"paths=./"+apiDir+"/...", "output:crd:dir="+crdDir)
+}
+
+func generateRoles() error {
+	return controllerGen("rbac:roleName=sandkeep-manager", "paths=./controllers/...", "output:rbac:dir="+rbacDir)
+}
+
+func controllerGen(args ...string) error {
+	cmd := exec.Command("go", append([]string{"tool", "-modfile=hack/tools/go.mod", "controller-gen"}, args...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("controller-gen %v: %w", args, err)
+	}
+	return nil
+}
