@@ -19,7 +19,7 @@ func (l *launcher) down() error {
 		fmt.Fprintln(l.out, existingNotice+"; nothing to end")
 		return nil
 	}
-	unlock, err := l.lock()
+	unlock, err := l.begin()
 	if err != nil {
 		return err
 	}
@@ -58,15 +58,16 @@ func (l *launcher) end() error {
 }
 
 func endNode(record layout.Record) error {
-	if record.Alive() {
-		if err := syscall.Kill(record.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("end the node, process %d: %w", record.PID, err)
+	process, name := record.Process, record.Network.Name()
+	if process.Alive() {
+		if err := syscall.Kill(process.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("end the node, process %d: %w", process.PID, err)
 		}
 	}
-	for deadline := time.Now().Add(30 * time.Second); record.Alive(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); process.Alive(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the node, process %d, does not end: a program in it may wait for a disk", record.PID)
+			return fmt.Errorf("the node, process %d, does not end: a program in it may wait for a disk", process.PID)
 		}
 	}
-	return node.RemoveCgroups(record.Network().Name())
+	return errors.Join(node.RemoveLink(record.Network), node.RemoveCgroups(name))
 }

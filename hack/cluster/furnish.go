@@ -21,12 +21,25 @@ func (l *launcher) furnish(ctx context.Context) error {
 	if err := l.progress.step("Installing DNS and storage", func() error { return l.addons(ctx) }); err != nil {
 		return err
 	}
-	return l.progress.step("Waiting for the node and DNS", func() error {
+	err := l.progress.step("Waiting for the node and DNS", func() error {
 		if err := l.kubectl(ctx, "wait", "--for=condition=Ready", "node/"+layout.NodeName, "--timeout=120s"); err != nil {
 			return l.withLog("kubelet", err)
 		}
 		return l.kubectl(ctx, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
 	})
+	if err != nil {
+		return err
+	}
+	return l.markComplete()
+}
+
+func (l *launcher) markComplete() error {
+	record, _, err := l.dir.Record()
+	if err != nil {
+		return err
+	}
+	record.Complete = true
+	return l.dir.SaveRecord(record)
 }
 
 func (l *launcher) addons(ctx context.Context) error {
@@ -79,7 +92,7 @@ func (l *launcher) importImages(ctx context.Context, archive io.Reader) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "nsenter", "--target="+strconv.Itoa(record.PID), "--mount", "--",
+	cmd := exec.CommandContext(ctx, "nsenter", "--target="+strconv.Itoa(record.Process.PID), "--mount", "--",
 		"ctr", "--address="+layout.ContainerdSocket, "--namespace=k8s.io", "images", "import", "-")
 	cmd.Stdin = archive
 	return runQuietly(cmd)

@@ -70,15 +70,12 @@ func (l *launcher) spawn(n layout.Network, goRead, reportWrite *os.File) (*os.Pr
 
 // connect records the process first: whatever fails from then on can be cleared by "down".
 func (l *launcher) connect(n layout.Network, pid int) error {
-	record, err := layout.NewRecord(n.Slot, pid)
+	process, err := layout.Identify(pid)
 	if err != nil {
 		return err
 	}
-	if err := l.dir.SaveRecord(record); err != nil {
+	if err := l.dir.SaveRecord(layout.Record{Network: n, Process: process}); err != nil {
 		return err
-	}
-	if err := node.RemoveCgroups(n.Name()); err != nil {
-		return fmt.Errorf("remove the cgroups of an earlier cluster: %w", err)
 	}
 	if err := node.JoinCgroups(n.Name(), pid); err != nil {
 		return err

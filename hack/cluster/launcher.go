@@ -58,6 +58,18 @@ func findSource() (string, error) {
 	}
 }
 
+// begin is the first step of a command that changes the cluster. It keeps others from doing so until unlock is called.
+func (l *launcher) begin() (unlock func(), err error) {
+	if err := notRoot(os.Geteuid()); err != nil {
+		return nil, err
+	}
+	// A service manager may have left the administrator's directories out.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
+		return nil, err
+	}
+	return l.lock()
+}
+
 // lock keeps other commands from changing the cluster until unlock is called, and waits for those that do so now.
 func (l *launcher) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(string(l.dir), 0o755); err != nil {
@@ -82,5 +94,5 @@ func (l *launcher) lock() (unlock func(), err error) {
 // running returns the record of the cluster if its node is alive.
 func (l *launcher) running() (layout.Record, bool, error) {
 	r, found, err := l.dir.Record()
-	return r, found && r.Alive(), err
+	return r, found && r.Process.Alive(), err
 }

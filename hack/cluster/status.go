@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/sandkeep/sandkeep/hack/cluster/internal/layout"
@@ -19,7 +20,7 @@ var errNotUp = errors.New("the cluster is not up: start it with \"go run ./hack/
 func (l *launcher) status(ctx context.Context) error {
 	if l.existing {
 		fmt.Fprintln(l.out, existingNotice)
-		return l.show(exec.CommandContext(ctx, "kubectl", "get", "nodes"))
+		return l.nodes(ctx, "kubectl")
 	}
 	record, alive, err := l.running()
 	if err != nil {
@@ -34,15 +35,20 @@ func (l *launcher) status(ctx context.Context) error {
 	if err := l.unwell(); err != nil {
 		return err
 	}
-	return l.show(exec.CommandContext(ctx, l.dir.Bin("kubectl"), "--kubeconfig="+l.dir.Kubeconfig(), "get", "nodes"))
+	return l.nodes(ctx, l.dir.Bin("kubectl"), "--kubeconfig="+l.dir.Kubeconfig())
 }
 
-func (l *launcher) show(cmd *exec.Cmd) error {
-	cmd.Stdout, cmd.Stderr = l.out, os.Stderr
-	if err := cmd.Run(); err != nil {
+// nodes shows the nodes and fails unless all are ready.
+func (l *launcher) nodes(ctx context.Context, kubectl ...string) error {
+	call := func(args ...string) *exec.Cmd {
+		return exec.CommandContext(ctx, kubectl[0], slices.Concat(kubectl[1:], []string{"--request-timeout=5s"}, args)...)
+	}
+	get := call("get", "nodes")
+	get.Stdout, get.Stderr = l.out, os.Stderr
+	if err := get.Run(); err != nil {
 		return fmt.Errorf("ask the API server: %w", err)
 	}
-	return nil
+	return runQuietly(call("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=1s"))
 }
 
 func (l *launcher) table(record layout.Record) error {
@@ -50,8 +56,8 @@ func (l *launcher) table(record layout.Record) error {
 	if err != nil {
 		return err
 	}
-	n := record.Network()
-	fmt.Fprintf(l.out, "API server %s, pods %s, Services %s, process %d\n", n.Server(), n.Pods(), n.Services(), record.PID)
+	n := record.Network
+	fmt.Fprintf(l.out, "API server %s, pods %s, Services %s, process %d\n", n.Server(), n.Pods(), n.Services(), record.Process.PID)
 	w := tabwriter.NewWriter(l.out, 0, 0, 2, ' ', 0)
 	for _, c := range components {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Name, describe(c), l.dir.Log(c.Name))

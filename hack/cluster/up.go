@@ -23,7 +23,7 @@ func (l *launcher) up(ctx context.Context) error {
 		fmt.Fprintln(l.out, existingNotice+"; nothing to start")
 		return nil
 	}
-	unlock, err := l.lock()
+	unlock, err := l.begin()
 	if err != nil {
 		return err
 	}
@@ -33,16 +33,23 @@ func (l *launcher) up(ctx context.Context) error {
 		return err
 	}
 	if alive {
-		return l.alreadyUp(record)
+		return l.alreadyUp(ctx, record)
 	}
 	return l.start(ctx)
 }
 
-func (l *launcher) alreadyUp(record layout.Record) error {
-	if err := l.unwell(); err != nil {
-		return fmt.Errorf("%w\nStart over with: go run ./hack/cluster down && go run ./hack/cluster up", err)
+// alreadyUp finishes what an interrupted start left undone, if anything.
+func (l *launcher) alreadyUp(ctx context.Context, record layout.Record) error {
+	const remedy = "Start over with: go run ./hack/cluster down && go run ./hack/cluster up"
+	if err := errors.Join(l.unwell(), l.kubectl(ctx, "get", "--raw=/readyz", "--request-timeout=5s")); err != nil {
+		return fmt.Errorf("%w\n%s", err, remedy)
 	}
-	fmt.Fprintf(l.out, "The cluster is up at %s; export KUBECONFIG=%s\n", record.Network().Server(), l.dir.Kubeconfig())
+	if !record.Complete {
+		if err := l.furnish(ctx); err != nil {
+			return fmt.Errorf("%w\n%s", err, remedy)
+		}
+	}
+	fmt.Fprintf(l.out, "The cluster is up at %s; export KUBECONFIG=%s\n", record.Network.Server(), l.dir.Kubeconfig())
 	return nil
 }
 
@@ -65,7 +72,7 @@ func (l *launcher) start(ctx context.Context) error {
 
 // prepare makes sure that everything is there that the node is made of.
 func (l *launcher) prepare(ctx context.Context) error {
-	if err := l.inspect(); err != nil {
+	if err := l.checkDisk(); err != nil {
 		return err
 	}
 	if missing := missingPackages(requirements, isPresent); len(missing) > 0 {
@@ -83,16 +90,12 @@ func (l *launcher) prepare(ctx context.Context) error {
 	return l.progress.step(what, func() error { return l.build(ctx) })
 }
 
-func (l *launcher) inspect() error {
-	// A service manager may have left the administrator's directories out.
-	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"); err != nil {
-		return err
-	}
+func (l *launcher) checkDisk() error {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(string(l.dir), &fs); err != nil {
 		return fmt.Errorf("look at the disk of %s: %w", l.dir, err)
 	}
-	return machine{uid: os.Geteuid(), freeBytes: fs.Bavail * uint64(fs.Bsize), dir: string(l.dir)}.unfit()
+	return tooFull(string(l.dir), fs.Bavail*uint64(fs.Bsize))
 }
 
 // startNode clears what an earlier node left, makes the namespaces and waits for the components.

@@ -19,7 +19,10 @@ var base = netip.MustParseAddr("198.18.0.0").As4()
 //	.1.0/24  Services
 //	.8.0/21  pods
 type Network struct {
-	Slot int
+	// Slot is the number of the block.
+	Slot int `json:"slot"`
+	// Tag tells clusters of one machine apart that had the same block at different times.
+	Tag string `json:"tag"`
 }
 
 // ErrNoSlot says that every block overlaps with an address or route of the machine.
@@ -31,7 +34,7 @@ func ChooseNetwork(seed string, inUse []netip.Prefix) (Network, error) {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(seed)) // a hash never fails
 	for i := range Slots {
-		n := Network{Slot: int((h.Sum32() + uint32(i)) % Slots)}
+		n := Network{Slot: int((h.Sum32() + uint32(i)) % Slots), Tag: fmt.Sprintf("%08x", h.Sum32())}
 		if !overlapsAny(n.block(), inUse) {
 			return n, nil
 		}
@@ -78,8 +81,9 @@ func (n Network) DNSService() netip.Addr { return n.at(1, 10) }
 // Server is the URL of the API server, from the machine and from the node alike.
 func (n Network) Server() string { return fmt.Sprintf("https://%s:6443", n.Node().Addr()) }
 
-// Name is unique among the clusters of a machine; the network interface and the cgroups are called so.
-func (n Network) Name() string { return fmt.Sprintf("sandkeep%d", n.Slot) }
+// Name is unique among the clusters of a machine. The network interface is called so, which allows 15 bytes, and the
+// cgroups are.
+func (n Network) Name() string { return fmt.Sprintf("keep%d-%s", n.Slot, n.Tag) }
 
 // ParseRoutes reads the destinations out of /proc/net/route.
 func ParseRoutes(table string) ([]netip.Prefix, error) {

@@ -10,39 +10,44 @@ import (
 	"strings"
 )
 
-// Record identifies the process that is the node, so that it can be ended without guessing. A process id alone is used
-// again by the kernel; together with the start time and the boot it is unique.
+// Record is what is remembered of a start, so that the cluster can be found and ended without guessing.
 type Record struct {
-	Slot    int    `json:"slot"`
-	PID     int    `json:"pid"`
-	Started uint64 `json:"started"`
-	Boot    string `json:"boot"`
+	// Network is where the cluster lives.
+	Network Network `json:"network"`
+	// Process is the node's process 1 as the machine sees it.
+	Process Process `json:"process"`
+	// Complete is set once the cluster was furnished with what pods need.
+	Complete bool `json:"complete"`
 }
 
-// NewRecord describes a running process.
-func NewRecord(slot, pid int) (Record, error) {
+// Process is a process that is never mistaken for another.
+type Process struct {
+	// PID is its number.
+	PID int `json:"pid"`
+	// Started is its start in clock ticks since the boot.
+	Started uint64 `json:"started"`
+	// Boot is the kernel's name of that boot.
+	Boot string `json:"boot"`
+}
+
+// Identify describes a running process. The kernel uses process ids again; with the start and the boot they are unique.
+func Identify(pid int) (Process, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return Record{}, fmt.Errorf("identify this boot: %w", err)
+		return Process{}, fmt.Errorf("identify this boot: %w", err)
 	}
-	p, err := readProcess(pid)
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return Record{}, err
+		return Process{}, fmt.Errorf("look at process %d: %w", pid, err)
 	}
-	return Record{Slot: slot, PID: pid, Started: p.started, Boot: strings.TrimSpace(string(boot))}, nil
+	started, err := startOf(string(stat))
+	return Process{PID: pid, Started: started, Boot: strings.TrimSpace(string(boot))}, err
 }
 
-// Network is where the recorded cluster lives.
-func (r Record) Network() Network { return Network{Slot: r.Slot} }
-
-// Alive says whether the recorded process still runs.
-func (r Record) Alive() bool {
-	now, err := NewRecord(r.Slot, r.PID)
-	if err != nil || now != r {
-		return false
-	}
-	p, err := readProcess(r.PID)
-	return err == nil && !p.ended
+// Alive says whether the process still runs.
+func (p Process) Alive() bool {
+	now, err := Identify(p.PID)
+	return err == nil && now == p
 }
 
 // Record returns what was recorded at the last start, and false if nothing was.
@@ -102,27 +107,19 @@ func writeJSON(path string, value any) error {
 	return os.Rename(path+".new", path)
 }
 
-type process struct {
-	started uint64
-	ended   bool
-}
+// errEnded says that a process ended and only waits for its parent to take notice.
+var errEnded = errors.New("the process has ended")
 
-func readProcess(pid int) (process, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return process{}, fmt.Errorf("look at process %d: %w", pid, err)
-	}
-	return parseStat(string(stat))
-}
-
-// parseStat reads the state and the start time out of /proc/<pid>/stat (proc(5)). The program's name may hold spaces and
-// parentheses, so fields are counted from its last parenthesis.
-func parseStat(stat string) (process, error) {
+// startOf reads the start time out of /proc/<pid>/stat (proc(5)) of a process that has not ended. The program's name may
+// hold spaces and parentheses, so fields are counted from its last parenthesis.
+func startOf(stat string) (uint64, error) {
 	const state, startTime = 0, 19
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(fields) <= startTime {
-		return process{}, fmt.Errorf("process status %q is too short", stat)
+		return 0, fmt.Errorf("process status %q is too short", stat)
 	}
-	started, err := strconv.ParseUint(fields[startTime], 10, 64)
-	return process{started: started, ended: fields[state] == "Z" || fields[state] == "X"}, err
+	if fields[state] == "Z" || fields[state] == "X" {
+		return 0, errEnded
+	}
+	return strconv.ParseUint(fields[startTime], 10, 64)
 }

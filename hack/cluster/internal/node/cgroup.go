@@ -120,7 +120,14 @@ func enableControllers(path string) error {
 	if err != nil {
 		return err
 	}
+	enabled, err := os.ReadFile(filepath.Join(path, "cgroup.subtree_control"))
+	if err != nil {
+		return err
+	}
 	for _, c := range strings.Fields(string(available)) {
+		if slices.Contains(strings.Fields(string(enabled)), c) {
+			continue
+		}
 		if err := os.WriteFile(filepath.Join(path, "cgroup.subtree_control"), []byte("+"+c), 0); err != nil {
 			return fmt.Errorf("enable the %s controller: %w", c, err)
 		}

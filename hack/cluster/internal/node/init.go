@@ -58,7 +58,7 @@ func Init(dir layout.Dir, n layout.Network) error {
 	syscall.CloseOnExec(reportFD)
 	s := &supervisor{dir: inside, reports: json.NewEncoder(reports)}
 	if err := furnish(dir, n); err != nil {
-		return errors.Join(err, s.report("init", err))
+		return s.report("init", err)
 	}
 	return s.run(stages(n))
 }

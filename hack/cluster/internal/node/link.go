@@ -50,11 +50,21 @@ func JoinLink(n layout.Network, pid int) error {
 	)
 }
 
+// RemoveLink takes the link away at once; when the node ends the kernel does so by itself, some time later.
+func RemoveLink(n layout.Network) error {
+	if _, err := net.InterfaceByName(n.Name()); err != nil {
+		return nil //nolint:nilerr // there is no such link, which is what was asked for
+	}
+	return ip("link delete " + n.Name())
+}
+
 // raiseLink is the node's side of the link. There is no default route: the node reaches the machine and itself, and for
-// all else pods learn at once that there is no way.
+// all else pods learn at once that there is no way, for which the kernel must not ration its answers.
 func raiseLink(n layout.Network) error {
-	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
-		return fmt.Errorf("let the node forward packets: %w", err)
+	for name, value := range map[string]string{"ip_forward": "1", "icmp_ratelimit": "0"} {
+		if err := os.WriteFile("/proc/sys/net/ipv4/"+name, []byte(value), 0); err != nil {
+			return fmt.Errorf("set up the node's network: %w", err)
+		}
 	}
 	return ip("link set lo up", "addr add "+n.Node().String()+" dev eth0", "link set eth0 up")
 }
