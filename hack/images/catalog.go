@@ -45,11 +45,8 @@ func catalog() []definition {
 			title:    "OpenCode on Debian, Sandkeep's default agent",
 			license:  "MIT",
 			audience: forEveryone,
-			recipes: layersOf(debianRecipe, npmRecipe(
-				npmFile{openCode, "bin/opencode", "/usr/local/bin/opencode", 0o755},
-				npmFile{openCodeLicense, "LICENSE", "/usr/share/doc/opencode/copyright", 0o644},
-			)),
-			config: agentConfig("/usr/local/bin/opencode"),
+			recipes:  layersOf(debianRecipe, npmRecipe(openCodeFiles...)),
+			config:   agentConfig(openCodeFiles[0].target),
 		},
 		{
 			name:     "fixture",
@@ -57,18 +54,15 @@ func catalog() []definition {
 			license:  "Apache-2.0",
 			audience: forTests,
 			recipes:  layersOf(debianRecipe, programRecipe("fixture", "./test/fixtures/cmd/fixture", "/usr/local/bin/")),
-			config:   agentConfig("/usr/local/bin/fixture"),
+			config:   entered(agentConfig("/usr/local/bin/fixture")),
 		},
 		{
 			name:     "claude-code",
 			title:    "Claude Code on Debian, for tests on this machine",
 			license:  "LicenseRef-proprietary",
 			audience: forOneself,
-			recipes: layersOf(debianRecipe, npmRecipe(
-				npmFile{claudeCode, "claude", "/usr/local/bin/claude", 0o755},
-				npmFile{claudeCode, "LICENSE.md", "/usr/share/doc/claude-code/copyright", 0o644},
-			)),
-			config: agentConfig("/usr/local/bin/claude"),
+			recipes:  layersOf(debianRecipe, npmRecipe(claudeCodeFiles...)),
+			config:   agentConfig(claudeCodeFiles[0].target),
 		},
 	}
 }
@@ -86,6 +80,12 @@ func agentConfig(command string) v1.Config {
 			"LANG=C.UTF-8",
 		},
 	}
+}
+
+// entered turns the default command into the entrypoint, for a program whose users give it arguments only.
+func entered(c v1.Config) v1.Config {
+	c.Entrypoint, c.Cmd = c.Cmd, nil
+	return c
 }
 
 // numericUser names user and group by number: the kubelet cannot prove that a user given by name is not root.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 
@@ -34,91 +33,109 @@ type entry struct {
 	Archive string `json:"archive"`
 }
 
-// layered is an image of which the layers are in the cache.
-type layered struct {
+// built is an image of which the layers and the archive are in the cache.
+type built struct {
 	definition
+	entry
 	layers []cachedLayer
 }
 
-// build builds the named images, or those that everybody needs, and returns the index of all that are built.
-func (b *builder) build(ctx context.Context, names []string) (map[string]entry, error) {
+// build builds the named images, or those that everybody needs.
+func (b *builder) build(ctx context.Context, names []string) error {
 	chosen, err := choose(names, func(a audience) bool { return a != forOneself })
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var index map[string]entry
-	err = b.locked(ctx, func() error {
-		index, err = b.buildAll(ctx, chosen)
+	return b.locked(ctx, func() error {
+		_, err := b.buildAll(ctx, chosen)
 		return err
 	})
-	return index, err
 }
 
-func (b *builder) buildAll(ctx context.Context, chosen []definition) (map[string]entry, error) {
+func (b *builder) buildAll(ctx context.Context, chosen []definition) ([]built, error) {
+	images := make([]built, 0, len(chosen))
 	for _, d := range chosen {
-		if err := b.buildOne(ctx, d); err != nil {
+		made, err := b.buildOne(ctx, d)
+		if err != nil {
 			return nil, fmt.Errorf("build %s: %w", d.name, err)
 		}
+		images = append(images, made)
 	}
-	return b.readIndex()
+	return images, nil
 }
 
 // buildOne brings the layers, the archive and the index entry of one image up to date.
-func (b *builder) buildOne(ctx context.Context, d definition) error {
-	l, err := b.layered(ctx, d)
+func (b *builder) buildOne(ctx context.Context, d definition) (built, error) {
+	layers, err := b.layers(ctx, d)
 	if err != nil {
-		return err
+		return built{}, err
 	}
-	img, err := l.image(plain)
+	made := built{definition: d, layers: layers}
+	img, err := made.image(asCached)
 	if err != nil {
-		return err
+		return built{}, err
 	}
 	digest, err := img.ConfigName()
 	if err != nil {
-		return err
+		return built{}, err
 	}
-	archive := filepath.Join(".cache", "images", d.name+".tar")
-	e := entry{Reference: b.reference(d.name, digest.String()), Digest: digest.String(), Archive: archive}
+	made.entry = entry{
+		Reference: b.reference(d.name, digest.String()),
+		Digest:    digest.String(),
+		Archive:   filepath.Join(".cache", "images", d.name+".tar"),
+	}
+	return made, b.archive(ctx, made, img)
+}
+
+// layers returns the layers of an image, building those that are not in the cache.
+func (b *builder) layers(ctx context.Context, d definition) ([]cachedLayer, error) {
+	recipes, err := d.recipes(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	layers := make([]cachedLayer, 0, len(recipes))
+	for _, r := range recipes {
+		l, err := b.layer(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, l)
+	}
+	return layers, nil
+}
+
+// archive writes the docker archive of an image, unless the index says that it is there.
+func (b *builder) archive(ctx context.Context, made built, img v1.Image) error {
 	index, err := b.readIndex()
 	if err != nil {
 		return err
 	}
-	if index[d.name] == e && exists(filepath.Join(b.root, archive)) {
-		b.progress.say("%s is up to date: %s", d.name, e.Reference)
+	if index[made.name] == made.entry && exists(filepath.Join(b.root, made.Archive)) {
+		b.progress.say("%s is up to date: %s", made.name, made.Reference)
 		return nil
 	}
-	err = b.progress.step(ctx, "archive "+e.Reference, func(context.Context) error { return b.writeArchive(e, img) })
+	tag, err := name.NewTag(made.Reference)
 	if err != nil {
 		return err
 	}
-	return b.record(d.name, e)
-}
-
-// layered builds the layers of an image that are not in the cache.
-func (b *builder) layered(ctx context.Context, d definition) (layered, error) {
-	l := layered{definition: d}
-	recipes, err := d.recipes(ctx, b)
+	err = b.progress.step(ctx, "archive "+made.Reference, func(context.Context) error {
+		return b.writeFile(filepath.Join(b.root, made.Archive), func(w io.Writer) error { return tarball.Write(tag, img, w) })
+	})
 	if err != nil {
-		return l, err
+		return err
 	}
-	for _, r := range recipes {
-		made, err := b.layer(ctx, r)
-		if err != nil {
-			return l, err
-		}
-		l.layers = append(l.layers, made)
-	}
-	return l, nil
+	index[made.name] = made.entry
+	return b.writeIndex(index)
 }
 
-// plain uses a cached layer as it is.
-func plain(l cachedLayer) (v1.Layer, error) { return l, nil }
+// asCached uses a layer as it is in the cache.
+func asCached(l cachedLayer) (v1.Layer, error) { return l, nil }
 
 // image puts the layers together, each as transport turns it out. The configuration, and so the digest that identifies
 // the image, names the unpacked layers: it is the same however they travel.
-func (l layered) image(transport func(cachedLayer) (v1.Layer, error)) (v1.Image, error) {
+func (m built) image(transport func(cachedLayer) (v1.Layer, error)) (v1.Image, error) {
 	var additions []mutate.Addendum
-	for _, cached := range l.layers {
+	for _, cached := range m.layers {
 		packed, err := transport(cached)
 		if err != nil {
 			return nil, err
@@ -143,8 +160,8 @@ func (l layered) image(transport func(cachedLayer) (v1.Layer, error)) (v1.Image,
 	}
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Created = platformOS, platformArch, v1.Time{Time: epoch}
-	config.Config = l.config
-	config.Config.Labels = l.labels()
+	config.Config = m.config
+	config.Config.Labels = m.labels()
 	return mutate.ConfigFile(img, config)
 }
 
@@ -154,14 +171,6 @@ func (d definition) labels() map[string]string {
 		"org.opencontainers.image.licenses": d.license,
 		"org.opencontainers.image.source":   "https://github.com/sandkeep/sandkeep",
 	}
-}
-
-func (b *builder) writeArchive(e entry, img v1.Image) error {
-	tag, err := name.NewTag(e.Reference)
-	if err != nil {
-		return err
-	}
-	return b.writeFile(filepath.Join(b.root, e.Archive), func(w io.Writer) error { return tarball.Write(tag, img, w) })
 }
 
 // readIndex returns what has been built, by image name.
@@ -180,14 +189,7 @@ func (b *builder) readIndex() (map[string]entry, error) {
 	return index, nil
 }
 
-// record writes an image into the index.
-func (b *builder) record(image string, e entry) error {
-	index, err := b.readIndex()
-	if err != nil {
-		return err
-	}
-	index = maps.Clone(index)
-	index[image] = e
+func (b *builder) writeIndex(index map[string]entry) error {
 	text, err := json.MarshalIndent(index, "", "  ")
 	if err != nil {
 		return err

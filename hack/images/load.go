@@ -9,69 +9,63 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // load builds the named images, or those that everybody needs, and imports those that the local cluster lacks.
 func (b *builder) load(ctx context.Context, names []string) error {
+	if b.cluster == "" {
+		return errors.New("CLUSTER=existing: images cannot be loaded into a cluster that is not ours; push them to a registry that it can pull from")
+	}
 	chosen, err := choose(names, func(a audience) bool { return a != forOneself })
 	if err != nil {
 		return err
 	}
-	return b.locked(ctx, func() error {
-		index, err := b.buildAll(ctx, chosen)
-		if err != nil {
-			return err
-		}
-		held, err := b.held()
-		if err != nil {
-			return err
-		}
-		missing := lacking(chosen, index, held)
-		if len(missing) == 0 {
-			b.progress.say("the cluster holds %s", strings.Join(imageNames(chosen), ", "))
-			return nil
-		}
-		if err := b.importAll(ctx, missing); err != nil {
-			return err
-		}
-		return b.recordHeld(held, missing)
-	})
+	return b.locked(ctx, func() error { return b.loadAll(ctx, chosen) })
 }
 
-// lacking returns the images that the cluster does not hold as they are now.
-func lacking(chosen []definition, index map[string]entry, held map[string]string) []entry {
-	var missing []entry
-	for _, d := range chosen {
-		if e := index[d.name]; held[e.Reference] != e.Digest {
-			missing = append(missing, e)
-		}
+func (b *builder) loadAll(ctx context.Context, chosen []definition) error {
+	images, err := b.buildAll(ctx, chosen)
+	if err != nil {
+		return err
 	}
-	return missing
+	held, err := b.held()
+	if err != nil {
+		return err
+	}
+	missing := slices.DeleteFunc(images, func(m built) bool { return held[m.Reference] == m.Digest })
+	if len(missing) == 0 {
+		b.progress.say("the cluster holds %s", strings.Join(imageNames(chosen), ", "))
+		return nil
+	}
+	if err := b.importAll(ctx, missing); err != nil {
+		return err
+	}
+	return b.recordHeld(held, missing)
 }
 
 // importAll hands the archives to the cluster's own command, which knows where its containerd is.
-func (b *builder) importAll(ctx context.Context, missing []entry) error {
+func (b *builder) importAll(ctx context.Context, missing []built) error {
 	args := []string{"run", "./hack/cluster", "load"}
 	var references []string
-	for _, e := range missing {
-		args = append(args, e.Archive)
-		references = append(references, e.Reference)
+	for _, m := range missing {
+		args = append(args, m.Archive)
+		references = append(references, m.Reference)
 	}
-	return b.progress.step(ctx, "load "+strings.Join(references, ", "), func(ctx context.Context) error {
-		cmd := command(ctx, "go", args...)
-		cmd.Dir, cmd.Stdout, cmd.Stderr = b.root, b.progress.out, b.progress.out
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("go run ./hack/cluster load: %w; `make up` starts the cluster", err)
-		}
-		return nil
-	})
+	b.progress.say("loading %s into the cluster", strings.Join(references, ", "))
+	cmd := command(ctx, "go", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = b.root, b.progress.out, b.progress.out // it tells its own progress
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("load into the cluster (`make up` starts it): %w", err)
+	}
+	return nil
 }
 
 // heldPath is the list of what the cluster's containerd holds. It lies in containerd's own folder, so that it vanishes
 // when the images do, and stays when they outlive the cluster.
 func (b *builder) heldPath() string {
-	return filepath.Join(b.root, ".cluster", "containerd", "loaded-images.json")
+	return filepath.Join(b.cluster, "containerd", "loaded-images.json")
 }
 
 // held returns the digests that were loaded, by reference.
@@ -90,18 +84,18 @@ func (b *builder) held() (map[string]string, error) {
 	return held, nil
 }
 
-func (b *builder) recordHeld(held map[string]string, loaded []entry) error {
+func (b *builder) recordHeld(held map[string]string, loaded []built) error {
 	if !exists(filepath.Dir(b.heldPath())) {
-		return nil // not our cluster: load again next time rather than remember what may be gone
+		return nil // better to load again next time than to remember images that may be gone
 	}
-	for _, e := range loaded {
-		held[e.Reference] = e.Digest
+	for _, m := range loaded {
+		held[m.Reference] = m.Digest
 	}
 	text, err := json.MarshalIndent(held, "", "  ")
 	if err != nil {
 		return err
 	}
-	return b.writeFile(b.heldPath(), func(w io.Writer) error {
+	return replaceFile(b.heldPath(), filepath.Dir(b.heldPath()), func(w io.Writer) error {
 		_, err := w.Write(append(text, '\n'))
 		return err
 	})

@@ -68,4 +68,14 @@ var (
 		version:   "2.1.330",
 		integrity: "sha512-9Gn+V7DtJ8M1nztP9CeDVl9g3RtrepI7rOFTyPRRnZe8D6zebIHKmC7OvBauucuAP0X0k85SDN/LPVZyjsGezQ==",
 	}
+
+	// openCodeFiles and claudeCodeFiles are what an image takes from the packages, the program first.
+	openCodeFiles = []npmFile{
+		{openCode, "bin/opencode", "/usr/local/bin/opencode", 0o755},
+		{openCodeLicense, "LICENSE", "/usr/share/doc/opencode/copyright", 0o644},
+	}
+	claudeCodeFiles = []npmFile{
+		{claudeCode, "claude", "/usr/local/bin/claude", 0o755},
+		{claudeCode, "LICENSE.md", "/usr/share/doc/claude-code/copyright", 0o644},
+	}
 )

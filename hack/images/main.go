@@ -56,8 +56,7 @@ func run(ctx context.Context, args []string) error {
 	names := args[1:]
 	switch args[0] {
 	case "build":
-		_, err = b.build(ctx, names)
-		return err
+		return b.build(ctx, names)
 	case "load":
 		return b.load(ctx, names)
 	case "push":

@@ -31,7 +31,7 @@ func npmRecipe(files ...npmFile) func(context.Context, *builder) (recipe, error)
 		}
 		return recipe{
 			name:  filepath.Base(files[0].target),
-			key:   keyOf(inputs...),
+			key:   filesKey(inputs...),
 			write: func(ctx context.Context, w io.Writer) error { return b.writeNpm(ctx, w, files) },
 		}, nil
 	}

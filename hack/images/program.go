@@ -79,7 +79,7 @@ func (b *builder) compiled(ctx context.Context, name string, packages []string, 
 	}
 	return recipe{
 		name:  name,
-		key:   keyOf(inputs...),
+		key:   filesKey(inputs...),
 		write: func(_ context.Context, w io.Writer) error { return writeFiles(w, files) },
 	}, nil
 }
@@ -122,11 +122,10 @@ func trustRecipe(ctx context.Context, b *builder) (recipe, error) {
 	if err != nil {
 		return recipe{}, err
 	}
-	users := fmt.Sprintf("root:x:0:0:root:/:/sbin/nologin\n%[1]s:x:%[2]d:%[2]d::/:/sbin/nologin\n", operatorName, operatorID)
-	groups := fmt.Sprintf("root:x:0:\n%s:x:%d:\n", operatorName, operatorID)
+	users, groups := operatorUsers()
 	return recipe{
 		name: "trust",
-		key:  keyOf(debian.diffID.String(), users, groups),
+		key:  filesKey(debian.diffID.String(), users, groups),
 		write: func(_ context.Context, w io.Writer) error {
 			certificates, err := readFromLayer(debian, certificatesPath)
 			if err != nil {
@@ -141,14 +140,21 @@ func trustRecipe(ctx context.Context, b *builder) (recipe, error) {
 	}, nil
 }
 
+// operatorUsers returns the passwd and group files of the Sandkeep image.
+func operatorUsers() (users, groups string) {
+	users = fmt.Sprintf("root:x:0:0:root:/:/sbin/nologin\n%[1]s:x:%[2]d:%[2]d::/:/sbin/nologin\n", operatorName, operatorID)
+	groups = fmt.Sprintf("root:x:0:\n%s:x:%d:\n", operatorName, operatorID)
+	return users, groups
+}
+
 // readFromLayer returns one file of a layer.
 func readFromLayer(l cachedLayer, name string) (string, error) {
-	f, err := os.Open(l.path)
+	content, err := l.Uncompressed()
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	entries := tar.NewReader(f)
+	defer content.Close()
+	entries := tar.NewReader(content)
 	for {
 		h, err := entries.Next()
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -20,27 +21,28 @@ func (b *builder) push(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range chosen {
-		if d.audience == forOneself {
-			return fmt.Errorf("%s is never pushed: its licence does not let us hand it on; build your own image and keep it private", d.name)
-		}
+	if i := slices.IndexFunc(chosen, func(d definition) bool { return d.audience == forOneself }); i >= 0 {
+		return fmt.Errorf("%s is never pushed: its licence does not let us hand it on; build your own image and keep it private", chosen[i].name)
 	}
-	return b.locked(ctx, func() error {
-		index, err := b.buildAll(ctx, chosen)
-		if err != nil {
-			return err
-		}
-		for _, d := range chosen {
-			if err := b.pushOne(ctx, d, index[d.name]); err != nil {
-				return fmt.Errorf("push %s: %w", index[d.name].Reference, err)
-			}
-		}
-		return nil
-	})
+	return b.locked(ctx, func() error { return b.pushAll(ctx, chosen) })
 }
 
-func (b *builder) pushOne(ctx context.Context, d definition, e entry) error {
-	tag, err := name.NewTag(e.Reference)
+func (b *builder) pushAll(ctx context.Context, chosen []definition) error {
+	images, err := b.buildAll(ctx, chosen)
+	if err != nil {
+		return err
+	}
+	for _, m := range images {
+		if err := b.pushOne(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pushOne pushes an image unless the registry has it. What a registry has under a name is never replaced.
+func (b *builder) pushOne(ctx context.Context, m built) error {
+	tag, err := name.NewTag(m.Reference)
 	if err != nil {
 		return err
 	}
@@ -48,19 +50,15 @@ func (b *builder) pushOne(ctx context.Context, d definition, e entry) error {
 	held, err := heldDigest(tag, options)
 	switch {
 	case err != nil:
-		return pushAdvice(tag, err)
-	case held == e.Digest:
-		b.progress.say("%s is in the registry", e.Reference)
+		return fmt.Errorf("look for %s: %w", m.Reference, pushAdvice(tag, err))
+	case held == m.Digest:
+		b.progress.say("%s is in the registry", m.Reference)
 		return nil
 	case held != "":
-		return fmt.Errorf("the registry has another image of that name (%s, ours is %s): choose another VERSION", held, e.Digest)
+		return fmt.Errorf("the registry has another image of the name %s (%s, ours is %s): choose another VERSION", m.Reference, held, m.Digest)
 	}
-	return b.progress.step(ctx, "push "+e.Reference, func(ctx context.Context) error {
-		l, err := b.layered(ctx, d)
-		if err != nil {
-			return err
-		}
-		img, err := l.image(gzipped)
+	return b.progress.step(ctx, "push "+m.Reference, func(ctx context.Context) error {
+		img, err := m.image(gzipped)
 		if err != nil {
 			return err
 		}
@@ -83,7 +81,7 @@ func heldDigest(tag name.Tag, options []remote.Option) (string, error) {
 }
 
 // gzipped packs a layer in the form that every registry and runtime takes.
-func gzipped(l cachedLayer) (v1.Layer, error) { return tarball.LayerFromFile(l.path) }
+func gzipped(l cachedLayer) (v1.Layer, error) { return tarball.LayerFromOpener(l.Uncompressed) }
 
 // pushAdvice says what to do about a registry that wants to know who is asking.
 func pushAdvice(tag name.Tag, err error) error {

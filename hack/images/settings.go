@@ -18,6 +18,7 @@ type settings struct {
 	root     string // top of the checkout
 	registry string // prefix of every reference
 	version  string // tag of every reference; empty: the tag is made from the content
+	cluster  string // folder of the local cluster; empty: the cluster is somebody else's
 }
 
 // settingsFrom reads the environment through getenv and the working directory, which must be the top of the checkout.
@@ -37,6 +38,13 @@ func settingsFrom(getenv func(string) string) (settings, error) {
 		root:     root,
 		registry: strings.TrimSuffix(getenv("REGISTRY"), "/"),
 		version:  getenv("VERSION"),
+		cluster:  getenv("CLUSTER_DIR"),
+	}
+	if s.cluster == "" {
+		s.cluster = filepath.Join(root, ".cluster")
+	}
+	if getenv("CLUSTER") == "existing" {
+		s.cluster = ""
 	}
 	if s.registry == "" {
 		s.registry = defaultRegistry
