@@ -122,7 +122,7 @@ type AgentConfig struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MaxItems=8
 	Agents []NamedAgentConfig `json:"agents,omitempty"`
 	// unsetEnv names further variables that present another kind of credential to this service. They are taken away from
 	// every agent, whatever the image or a Session brings, so that one kind of credential reaches it. When unset, there are none.
@@ -150,7 +150,7 @@ type NamedAgentConfig struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=16
 	Env []EnvVar `json:"env,omitempty"`
 	// files are added; a file of the same path is replaced.
 	//

@@ -105,6 +105,8 @@ type Sharing string
 const SharingNamespace Sharing = "Namespace"
 
 // ObjectStatus is the status of a Kind that is either usable or not.
+//
+// +kubebuilder:validation:MinProperties=1
 type ObjectStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of; -1 before anybody looked.
 	//

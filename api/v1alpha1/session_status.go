@@ -5,6 +5,8 @@ import (
 )
 
 // SessionStatus is what was observed of a Session.
+//
+// +kubebuilder:validation:MinProperties=1
 type SessionStatus struct {
 	// observedGeneration is the generation of the spec that this status speaks of; -1 before anybody looked.
 	//

@@ -49,7 +49,8 @@ type SessionList struct {
 
 // SessionSpec is what is asked for.
 //
-// +kubebuilder:validation:XValidation:rule="self.mode != 'Task' || (has(self.prompt) && self.prompt.matches('[^ \\t\\r\\n]'))",message="prompt must not be empty for mode Task"
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="self.mode != 'Task' || (has(self.prompt) && self.prompt.trim().size() > 0)",message="prompt must not be empty for mode Task"
 // +kubebuilder:validation:XValidation:rule="has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)",message="className must not change; make a new Session"
 // +kubebuilder:validation:XValidation:rule="self.mode == oldSelf.mode",message="mode must not change; make a new Session"
 // +kubebuilder:validation:XValidation:rule="has(self.prompt) == has(oldSelf.prompt) && (!has(self.prompt) || self.prompt == oldSelf.prompt)",message="prompt must not change; make a new Session"
@@ -79,6 +80,7 @@ type SessionSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=131072
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'\b(sk-|glpat-|AIza|github_pat_|gh[pousr]_|xox[abpr]-)[\w-]{20}|AKIA\w{16}|PRIVATE KEY-----')`,message="prompt must not contain a key; put it into a Secret and make a Credential for it"
 	Prompt string `json:"prompt,omitempty"`
 	// model is passed to the agent as it is, such as anthropic/claude-sonnet-5. The part before the first slash, where it names a
 	// provider of the class, makes that provider's credential required. When unset, the agent chooses.
@@ -94,7 +96,7 @@ type SessionSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=10
-	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, (has(a.path) ? a.path : a.url.replace('.git', '').split('/')[a.url.split('/').size() - 1]) == (has(b.path) ? b.path : b.url.replace('.git', '').split('/')[b.url.split('/').size() - 1])))",message="repositories must not have the same path; set path to tell them apart"
+	// +kubebuilder:validation:XValidation:rule=`[self.map(r, (has(r.path) ? r.path : r.url.endsWith('.git') ? r.url.substring(r.url.lastIndexOf('/') + 1, r.url.size() - 4) : r.url.substring(r.url.lastIndexOf('/') + 1)) + '/')].all(paths, paths.all(a, paths.exists_one(b, b.startsWith(a))))`,message="repositories must not have the same path, nor one inside another; set path to tell them apart"
 	Repositories []Repository `json:"repositories,omitempty"`
 	// credentials names the credential to use for a provider. When unset for a provider, a Credential of the namespace
 	// that is shared with it is used, the first by name.
@@ -166,6 +168,8 @@ type SessionMode string
 const SessionModeTask SessionMode = "Task"
 
 // Repository is a git repository for the agent to work on.
+//
+// +kubebuilder:validation:XValidation:rule=`has(self.path) || self.url.matches(r'/\w[\w.-]*$')`,message="path must be set, since the last part of url is no name for a directory"
 type Repository struct {
 	// url is where the repository is cloned from, by http or https, without credentials.
 	//
@@ -173,8 +177,8 @@ type Repository struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="url must begin with https:// or http://"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-z]+://[^/]*@') && !self.contains('?') && !self.contains('#')",message="url must not contain credentials, a query or a fragment; make a Credential instead"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z]+://[^/@?# \\t\\r\\n]+(/[^/@?# \\t\\r\\n]+)+$')",message="url must name a host and a repository, such as https://git.example.com/team/app.git"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@') && !self.contains('?') && !self.contains('#')",message="url must not contain credentials, a query or a fragment; make a Credential instead"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z]+://[\w.:\[\]-]+(/[!-.0-~]+)+$')`,message="url must name a host and a repository, such as https://git.example.com/team/app.git"
 	URL string `json:"url,omitempty"`
 	// ref is the branch, tag or commit to start from. When unset, the default branch of the repository is used.
 	//
@@ -182,7 +186,7 @@ type Repository struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="ref must not begin with '-'"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[^~^:?*\\\\[\\\\\\\\ \\t\\r\\n]+$') && !self.contains('..') && !self.contains('@{')",message="ref must be the name of a branch or tag, or a commit"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[^~^:?*\[\\\x00-\x20\x7f]+$') && !self.contains('..') && !self.contains('@{')`,message="ref must be the name of a branch or tag, or a commit"
 	Ref string `json:"ref,omitempty"`
 	// path is where the repository is put, relative to the workspace. When unset, it is the last part of url without .git.
 	//

@@ -45,6 +45,8 @@ type SessionClassList struct {
 }
 
 // SessionClassSpec is a recipe for sandboxes.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.podTemplate.spec)",message="podTemplate must have a spec with a container named agent"
 type SessionClassSpec struct {
 	// agent says how the agent is run.
 	//
@@ -56,7 +58,7 @@ type SessionClassSpec struct {
 	// hold Secrets, secretKeyRef, envFrom and privileged containers are refused.
 	//
 	// +required
-	PodTemplate corev1.PodTemplateSpec `json:"podTemplate,omitzero"`
+	PodTemplate corev1.PodTemplateSpec `json:"podTemplate,omitzero"` //nolint:kubeapilinter // the rule on SessionClassSpec refuses an empty template
 	// workspace is the volume for Sessions that do not ask for one themselves. When unset, their workspace lives and dies with each pod.
 	//
 	// +optional

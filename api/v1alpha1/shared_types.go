@@ -7,7 +7,7 @@ import (
 
 // EnvVar is a plain environment variable. It cannot refer to a Secret: keys come from credentials only.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.value) || !self.value.matches('(sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,}|AIza[A-Za-z0-9_-]{35}|AKIA[A-Z0-9]{16}|xox[abpr]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY)')",message="value must not be a key; put it into a Secret and make a Credential for it"
+// +kubebuilder:validation:XValidation:rule=`!has(self.value) || !self.value.matches(r'\b(sk-|glpat-|AIza|github_pat_|gh[pousr]_|xox[abpr]-)[\w-]{20}|AKIA\w{16}|PRIVATE KEY-----')`,message="value must not be a key; put it into a Secret and make a Credential for it"
 type EnvVar struct {
 	// name is the name of the variable. Names that begin with SANDKEEP_ are taken.
 	//
@@ -26,6 +26,8 @@ type EnvVar struct {
 }
 
 // Resources are the compute resources of the agent container.
+//
+// +kubebuilder:validation:MinProperties=1
 type Resources struct {
 	// requests is what the scheduler sets aside. When unset for a resource, the class decides.
 	//
