@@ -1,0 +1,84 @@
+# One line a target. CLUSTER=existing works on the cluster of the current kubeconfig instead of the local one.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export CLUSTER REGISTRY VERSION
+ifneq ($(CLUSTER),existing)
+export KUBECONFIG := $(CURDIR)/.cluster/kubeconfig
+endif
+
+TOOL      := go tool -modfile=hack/tools/go.mod
+LINT      := $(TOOL) golangci-lint-kube-api-linter
+KUSTOMIZE := $(TOOL) kustomize
+FILES      = git ls-files --cached --others --exclude-standard --deduplicate
+MODULES    = $$($(FILES) '*go.mod' | xargs -n1 dirname)
+PACKAGES   = go list ./...
+# Packages below test/ need a cluster, but the fixtures, which are programs with tests of their own.
+UNIT       = $$($(PACKAGES) | grep -v '/test/' ; $(PACKAGES) | grep '/test/fixtures')
+ON_CLUSTER = $$($(PACKAGES) | grep '/test/' | grep -v '/test/fixtures')
+SAY        = @printf '\033[1m==> %s\033[0m\n'
+
+##@ See it work
+
+.PHONY: help demo
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+demo: ## Run a Session from a bare machine to its end, with a scripted provider and a git server
+	go run ./hack/demo
+
+##@ Local cluster
+
+.PHONY: up down images load
+up: ## Start a real Kubernetes on this machine
+	go run ./hack/cluster up
+down: ## Stop it; what was built stays
+	go run ./hack/cluster down
+images: ## Build the images
+	go run ./hack/images build
+load: up ## Build the images and load them into the cluster
+	go run ./hack/images load
+
+##@ Develop
+
+.PHONY: generate fmt lint
+generate: ## Write deep copies, apply configurations, CRDs and roles
+	go run ./hack/generate
+fmt: ## Format the code
+	$(LINT) fmt
+lint: ## Lint the code
+	$(SAY) "lint (the first run builds the linter, which takes minutes)"
+	$(LINT) run
+
+##@ Prove
+
+.PHONY: verify verify-generated verify-format verify-modules verify-manifests test test-unit test-cluster bench
+verify: verify-generated verify-format verify-modules verify-manifests lint ## Fail when generated files, format, modules, manifests or lint are off; changes nothing
+verify-generated:
+	$(SAY) "generated files"
+	go run ./hack/generate -check
+verify-format:
+	$(SAY) "format"
+	@unformatted=$$($(FILES) '*.go' | xargs gofmt -l) && [ -z "$$unformatted" ] || { echo "not formatted, run \`make fmt\`:"; echo "$$unformatted"; exit 1; }
+verify-modules:
+	$(SAY) "modules"
+	@for module in $(MODULES); do go -C $$module mod tidy -diff || { echo "$$module: not tidy, run \`go -C $$module mod tidy\`"; exit 1; }; done
+verify-manifests:
+	$(SAY) "manifests"
+	@for dir in $$($(FILES) 'config/*kustomization.yaml' | xargs -n1 dirname); do $(KUSTOMIZE) build $$dir >/dev/null || { echo "$$dir does not build"; exit 1; }; done
+test: test-unit test-cluster ## Run every test, starting the cluster for those that need one
+test-unit: ## Run the tests that need no cluster
+	$(SAY) "unit tests"
+	go test -timeout 20m $(UNIT)
+test-cluster: load ## Run the tests that need a cluster
+	$(SAY) "tests on the cluster, one package after the other"
+	go test -count=1 -v -p 1 -timeout 60m $(ON_CLUSTER)
+bench: up ## Measure how many Sessions start in a second, on fake nodes
+	go run ./hack/bench
+
+##@ Install on an existing cluster
+
+.PHONY: dist install
+dist: ## Render dist/install.yaml
+	go run ./hack/dist
+install: ## Build, push to REGISTRY, apply and wait; says first what the cluster lacks
+	CLUSTER=existing go run ./hack/dist install
