@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/sandkeep/sandkeep/hack/cluster/internal/layout"
@@ -18,23 +20,62 @@ import (
 // names are those of the node binary's programs that people and test frameworks call directly.
 var names = []string{"kubectl", "etcd", "kube-apiserver"}
 
-// build makes the programs of the node. Go's build cache makes it quick when nothing changed, in other checkouts too.
+// build makes the programs of the node. Go's build cache makes it quick when little changed, in other checkouts too.
 func (l *launcher) build(ctx context.Context) error {
-	if err := os.MkdirAll(l.dir.Bin(""), 0o755); err != nil {
-		return err
-	}
-	if err := goBuild(ctx, filepath.Join(l.source, "hack", "cluster", "node"), l.dir.Bin("node"), versionFlags()); err != nil {
-		return err
-	}
-	if err := goBuild(ctx, filepath.Join(l.source, "hack", "cluster", "pause"), l.dir.Bin("pause"), "-s -w"); err != nil {
-		return err
+	for _, program := range []struct{ name, ldflags string }{{"pause", "-s -w"}, {"node", versionFlags()}} {
+		pkg := filepath.Join(l.source, "hack", "cluster", program.name)
+		if err := goBuild(ctx, pkg, l.dir.Bin(program.name), program.ldflags); err != nil {
+			return err
+		}
 	}
 	for _, name := range names {
 		if err := os.Symlink("node", l.dir.Bin(name)); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
-	return l.copySelf()
+	return nil
+}
+
+// buildOnce builds unless what was built last came from the same sources: even to find that out takes Go some seconds.
+func (l *launcher) buildOnce(ctx context.Context) error {
+	if err := os.MkdirAll(l.dir.Bin(""), 0o755); err != nil {
+		return err
+	}
+	sources, err := fingerprint(filepath.Join(l.source, "hack", "cluster"), "pause", "node")
+	if err != nil {
+		return err
+	}
+	stamp := l.dir.Bin("sources")
+	if built, err := os.ReadFile(stamp); err == nil && string(built) == sources {
+		return nil
+	}
+	what := "Building Kubernetes " + layout.KubernetesVersion
+	if _, err := os.Stat(l.dir.Bin("node")); err != nil {
+		what += " from Go modules, which takes some minutes the first time"
+	}
+	if err := l.progress.step(what, func() error { return l.build(ctx) }); err != nil {
+		return err
+	}
+	return os.WriteFile(stamp, []byte(sources), 0o644)
+}
+
+// fingerprint changes with every file of the packages, with the version that is built and with the Go release.
+func fingerprint(root string, packages ...string) (string, error) {
+	parts := []string{runtime.Version(), versionFlags()}
+	for _, pkg := range packages {
+		files, err := os.ReadDir(filepath.Join(root, pkg))
+		if err != nil {
+			return "", err
+		}
+		for _, f := range files {
+			content, err := os.ReadFile(filepath.Join(root, pkg, f.Name()))
+			if err != nil {
+				return "", err
+			}
+			parts = append(parts, fmt.Sprintf("%s %x", f.Name(), sha256.Sum256(content)))
+		}
+	}
+	return strings.Join(parts, "\n") + "\n", nil
 }
 
 // copySelf keeps the launcher: the one that "go run" built is deleted when the command ends, and the node lives on.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,9 +15,9 @@ import (
 )
 
 // down ends the cluster if there is one.
-func (l *launcher) down() error {
+func (l *launcher) down(ctx context.Context) error {
 	if l.existing {
-		fmt.Fprintln(l.out, existingNotice+"; nothing to end")
+		l.progress.printf("%s; nothing to end\n", existingNotice)
 		return nil
 	}
 	unlock, err := l.begin()
@@ -28,24 +29,25 @@ func (l *launcher) down() error {
 	if err != nil {
 		return err
 	}
-	if err := l.progress.step("Ending the cluster", l.end); err != nil {
+	if err := l.progress.step("Ending the cluster", func() error { return l.end(ctx) }); err != nil {
 		return err
 	}
 	if !alive {
-		fmt.Fprintln(l.out, "It was not up")
+		l.progress.printf("It was not up\n")
 	}
 	return nil
 }
 
 // end kills the node's process 1, with which the kernel ends every process, mount and interface of the node, and removes
-// what is left: cgroups and files. It does no harm where nothing runs.
-func (l *launcher) end() error {
+// what is left: cgroups and files. It does no harm where nothing runs, and an interrupt does not leave it half done.
+func (l *launcher) end(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	record, found, err := l.dir.Record()
 	if err != nil {
 		return err
 	}
 	if found {
-		if err := endNode(record); err != nil {
+		if err := endNode(ctx, record); err != nil {
 			return err
 		}
 	}
@@ -57,7 +59,7 @@ func (l *launcher) end() error {
 	return nil
 }
 
-func endNode(record layout.Record) error {
+func endNode(ctx context.Context, record layout.Record) error {
 	process, name := record.Process, record.Network.Name()
 	if process.Alive() {
 		if err := syscall.Kill(process.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -69,5 +71,5 @@ func endNode(record layout.Record) error {
 			return fmt.Errorf("the node, process %d, does not end: a program in it may wait for a disk", process.PID)
 		}
 	}
-	return errors.Join(node.RemoveLink(record.Network), node.RemoveCgroups(name))
+	return errors.Join(node.RemoveLink(ctx, record.Network), node.RemoveCgroups(name))
 }

@@ -82,7 +82,7 @@ func (l *launcher) loadFile(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	return l.importImages(ctx, f)
 }
 

@@ -24,17 +24,17 @@ func (l *launcher) launch(ctx context.Context, n layout.Network) error {
 	if err != nil {
 		return err
 	}
-	defer goWrite.Close()
+	defer func() { _ = goWrite.Close() }()
 	reportRead, reportWrite, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	defer reportRead.Close()
-	process, err := l.spawn(n, goRead, reportWrite)
+	defer func() { _ = reportRead.Close() }()
+	process, err := l.spawn(ctx, n, goRead, reportWrite)
 	if err := errors.Join(err, goRead.Close(), reportWrite.Close()); err != nil {
 		return err
 	}
-	if err := l.connect(n, process.Pid); err != nil {
+	if err := l.connect(ctx, n, process.Pid); err != nil {
 		return errors.Join(err, process.Kill())
 	}
 	if _, err := goWrite.Write([]byte{1}); err != nil {
@@ -45,13 +45,14 @@ func (l *launcher) launch(ctx context.Context, n layout.Network) error {
 	return l.follow(ctx, json.NewDecoder(reportRead))
 }
 
-func (l *launcher) spawn(n layout.Network, goRead, reportWrite *os.File) (*os.Process, error) {
+func (l *launcher) spawn(ctx context.Context, n layout.Network, goRead, reportWrite *os.File) (*os.Process, error) {
 	log, err := os.Create(l.dir.Log("init"))
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	cmd := exec.Command(l.dir.Bin("cluster"), enterArg, string(l.dir), strconv.Itoa(n.Slot))
+	defer func() { _ = log.Close() }()
+	// The node outlives this command.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), l.dir.Bin("cluster"), enterArg, string(l.dir), strconv.Itoa(n.Slot))
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{goRead, reportWrite}
@@ -69,7 +70,7 @@ func (l *launcher) spawn(n layout.Network, goRead, reportWrite *os.File) (*os.Pr
 }
 
 // connect records the process first: whatever fails from then on can be cleared by "down".
-func (l *launcher) connect(n layout.Network, pid int) error {
+func (l *launcher) connect(ctx context.Context, n layout.Network, pid int) error {
 	process, err := layout.Identify(pid)
 	if err != nil {
 		return err
@@ -80,7 +81,7 @@ func (l *launcher) connect(n layout.Network, pid int) error {
 	if err := node.JoinCgroups(n.Name(), pid); err != nil {
 		return err
 	}
-	return node.JoinLink(n, pid)
+	return node.JoinLink(ctx, n, pid)
 }
 
 // follow shows each stage of the start as it is reported.
@@ -91,7 +92,7 @@ func (l *launcher) follow(ctx context.Context, reports *json.Decoder) error {
 			err := reports.Decode(&r)
 			switch {
 			case ctx.Err() != nil:
-				return ctx.Err()
+				return errors.New("interrupted")
 			case errors.Is(err, io.EOF):
 				return l.withLog("init", errors.New("the node's init ended"))
 			case err != nil:

@@ -81,7 +81,7 @@ func (l *launcher) lock() (unlock func(), err error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		fmt.Fprintln(l.out, "Waiting for another command that changes this cluster")
+		l.progress.printf("Waiting for another command that changes this cluster\n")
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 	}
 	if err != nil {

@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -41,10 +40,10 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("no command\n\n" + usage)
+		return fmt.Errorf("no command\n\n%s", usage)
 	}
 	if args[0] == enterArg || args[0] == initArg {
-		return beNode(args)
+		return beNode(ctx, args)
 	}
 	l, err := newLauncher(os.Stdout)
 	if err != nil {
@@ -54,7 +53,7 @@ func run(ctx context.Context, args []string) error {
 	case "up":
 		return l.up(ctx)
 	case "down":
-		return l.down()
+		return l.down(ctx)
 	case "status":
 		return l.status(ctx)
 	case "load":
@@ -71,7 +70,7 @@ const (
 	initArg  = "node-init"
 )
 
-func beNode(args []string) error {
+func beNode(ctx context.Context, args []string) error {
 	slot, err := strconv.Atoi(args[2])
 	if err != nil {
 		return err
@@ -79,5 +78,5 @@ func beNode(args []string) error {
 	if args[0] == enterArg {
 		return node.Enter([]string{"cluster", initArg, args[1], args[2]})
 	}
-	return node.Init(layout.Dir(args[1]), layout.Network{Slot: slot})
+	return node.Init(ctx, layout.Dir(args[1]), layout.Network{Slot: slot})
 }

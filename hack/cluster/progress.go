@@ -21,7 +21,7 @@ func newProgress(out io.Writer) *progress {
 func (p *progress) printf(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintf(p.out, format, args...)
+	_, _ = fmt.Fprintf(p.out, format, args...) // work goes on when nobody watches
 }
 
 // step runs one piece of work under a name. It shows signs of life while that takes long, and the time in the end.

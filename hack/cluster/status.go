@@ -19,7 +19,7 @@ var errNotUp = errors.New("the cluster is not up: start it with \"go run ./hack/
 // status shows every component and the node, and fails unless all is well.
 func (l *launcher) status(ctx context.Context) error {
 	if l.existing {
-		fmt.Fprintln(l.out, existingNotice)
+		l.progress.printf("%s\n", existingNotice)
 		return l.nodes(ctx, "kubectl")
 	}
 	record, alive, err := l.running()
@@ -57,10 +57,10 @@ func (l *launcher) table(record layout.Record) error {
 		return err
 	}
 	n := record.Network
-	fmt.Fprintf(l.out, "API server %s, pods %s, Services %s, process %d\n", n.Server(), n.Pods(), n.Services(), record.Process.PID)
+	l.progress.printf("API server %s, pods %s, Services %s, process %d\n", n.Server(), n.Pods(), n.Services(), record.Process.PID)
 	w := tabwriter.NewWriter(l.out, 0, 0, 2, ' ', 0)
 	for _, c := range components {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", c.Name, describe(c), l.dir.Log(c.Name))
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", c.Name, describe(c), l.dir.Log(c.Name)) // Flush returns the error
 	}
 	return w.Flush()
 }
@@ -95,10 +95,10 @@ func (l *launcher) unwell() error {
 // env prints what a shell needs to use the cluster: eval "$(go run ./hack/cluster env)".
 func (l *launcher) env() error {
 	if l.existing {
-		fmt.Fprintln(l.out, "# "+existingNotice)
+		l.progress.printf("# %s\n", existingNotice)
 		return nil
 	}
-	fmt.Fprintf(l.out, "export KUBECONFIG=%q\nexport PATH=%q:\"$PATH\"\nexport KUBEBUILDER_ASSETS=%q\n",
+	l.progress.printf("export KUBECONFIG=%q\nexport PATH=%q:\"$PATH\"\nexport KUBEBUILDER_ASSETS=%q\n",
 		l.dir.Kubeconfig(), l.dir.Bin(""), l.dir.Bin(""))
 	return nil
 }

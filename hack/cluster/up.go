@@ -20,7 +20,7 @@ const existingNotice = "CLUSTER=existing: using the cluster of the current kubec
 // up starts the cluster unless it is up.
 func (l *launcher) up(ctx context.Context) error {
 	if l.existing {
-		fmt.Fprintln(l.out, existingNotice+"; nothing to start")
+		l.progress.printf("%s; nothing to start\n", existingNotice)
 		return nil
 	}
 	unlock, err := l.begin()
@@ -49,7 +49,7 @@ func (l *launcher) alreadyUp(ctx context.Context, record layout.Record) error {
 			return fmt.Errorf("%w\n%s", err, remedy)
 		}
 	}
-	fmt.Fprintf(l.out, "The cluster is up at %s; export KUBECONFIG=%s\n", record.Network.Server(), l.dir.Kubeconfig())
+	l.progress.printf("The cluster is up at %s; export KUBECONFIG=%s\n", record.Network.Server(), l.dir.Kubeconfig())
 	return nil
 }
 
@@ -60,12 +60,12 @@ func (l *launcher) start(ctx context.Context) error {
 		return err
 	}
 	if err := l.startNode(ctx); err != nil {
-		return errors.Join(err, l.end())
+		return errors.Join(err, l.end(ctx))
 	}
 	if err := l.furnish(ctx); err != nil {
 		return fmt.Errorf("%w\nThe node runs; look at it with: go run ./hack/cluster status", err)
 	}
-	fmt.Fprintf(l.out, "The cluster is up after %s: Kubernetes %s\n  export KUBECONFIG=%s\n",
+	l.progress.printf("The cluster is up after %s: Kubernetes %s\n  export KUBECONFIG=%s\n",
 		seconds(began), layout.KubernetesVersion, l.dir.Kubeconfig())
 	return nil
 }
@@ -83,11 +83,10 @@ func (l *launcher) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	what := "Building Kubernetes " + layout.KubernetesVersion
-	if _, err := os.Stat(l.dir.Bin("node")); err != nil {
-		what += " from Go modules, which takes some minutes the first time"
+	if err := l.buildOnce(ctx); err != nil {
+		return err
 	}
-	return l.progress.step(what, func() error { return l.build(ctx) })
+	return l.copySelf()
 }
 
 func (l *launcher) checkDisk() error {
@@ -100,7 +99,7 @@ func (l *launcher) checkDisk() error {
 
 // startNode clears what an earlier node left, makes the namespaces and waits for the components.
 func (l *launcher) startNode(ctx context.Context) error {
-	if err := l.end(); err != nil {
+	if err := l.end(ctx); err != nil {
 		return err
 	}
 	used, err := node.InUse()

@@ -124,7 +124,7 @@ func enableControllers(path string) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range strings.Fields(string(available)) {
+	for c := range strings.FieldsSeq(string(available)) {
 		if slices.Contains(strings.Fields(string(enabled)), c) {
 			continue
 		}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -14,7 +15,7 @@ import (
 type component struct {
 	name  string
 	argv  []string
-	ready func() error
+	ready func(context.Context) error
 }
 
 // stages lists the components in the order in which they need one another; those of one stage start together.
@@ -46,17 +47,16 @@ func etcd() component {
 }
 
 func containerd() component {
-	return component{
-		"containerd",
-		[]string{"containerd", "--config=" + inside.Config("containerd.toml")},
-		func() error {
-			c, err := net.DialTimeout("unix", layout.ContainerdSocket, time.Second)
-			if err != nil {
-				return err
-			}
-			return c.Close()
-		},
+	return component{"containerd", []string{"containerd", "--config=" + inside.Config("containerd.toml")}, listening}
+}
+
+// listening says whether containerd takes connections. It does so once it has read what it stored.
+func listening(ctx context.Context) error {
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", layout.ContainerdSocket)
+	if err != nil {
+		return err
 	}
+	return c.Close()
 }
 
 func apiServer(n layout.Network) component {
@@ -135,17 +135,21 @@ func provisioner() component {
 	return component{"provisioner", own("provisioner",
 		"--kubeconfig="+inside.Config("provisioner.kubeconfig"),
 		"--root="+inside.State("volumes"),
-	), func() error { return nil }}
+	), func(context.Context) error { return nil }}
 }
 
 // healthy asks a component on the loopback address, where a certificate proves nothing.
-func healthy(url string) func() error {
+func healthy(url string) func(context.Context) error {
 	client := &http.Client{
 		Timeout:   2 * time.Second,
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
 	}
-	return func() error {
-		resp, err := client.Get(url)
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
 		if err != nil {
 			return err
 		}
@@ -161,13 +165,12 @@ func healthy(url string) func() error {
 
 // Stages names the components in the order in which they start; each stage is reported once.
 func Stages() [][]string {
-	var names [][]string
-	for _, stage := range stages(layout.Network{}) {
-		var s []string
+	all := stages(layout.Network{})
+	names := make([][]string, len(all))
+	for i, stage := range all {
 		for _, c := range stage {
-			s = append(s, c.name)
+			names[i] = append(names[i], c.name)
 		}
-		names = append(names, s)
 	}
 	return names
 }

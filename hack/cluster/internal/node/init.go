@@ -3,6 +3,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func Enter(argv []string) error {
 
 func awaitGo() error {
 	pipe := os.NewFile(goFD, "go")
-	defer pipe.Close()
+	defer func() { _ = pipe.Close() }()
 	if _, err := pipe.Read(make([]byte, 1)); err != nil {
 		return errors.New("the command that starts the node ended early")
 	}
@@ -53,17 +54,17 @@ func awaitGo() error {
 
 // Init is the second half of the node's process 1: it furnishes the namespaces, starts the components and watches them
 // until it is killed. It never returns nil.
-func Init(dir layout.Dir, n layout.Network) error {
+func Init(ctx context.Context, dir layout.Dir, n layout.Network) error {
 	reports := os.NewFile(reportFD, "reports")
 	syscall.CloseOnExec(reportFD)
 	s := &supervisor{dir: inside, reports: json.NewEncoder(reports)}
-	if err := furnish(dir, n); err != nil {
+	if err := furnish(ctx, dir, n); err != nil {
 		return s.report("init", err)
 	}
-	return s.run(stages(n))
+	return s.run(ctx, stages(n))
 }
 
-func furnish(dir layout.Dir, n layout.Network) error {
+func furnish(ctx context.Context, dir layout.Dir, n layout.Network) error {
 	if err := os.Setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"); err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func furnish(dir layout.Dir, n layout.Network) error {
 	if err := mountNode(dir); err != nil {
 		return err
 	}
-	return raiseLink(n)
+	return raiseLink(ctx, n)
 }
 
 // mountNode makes the node's own view of the file system. Everything is private until the end: sharing from the start
@@ -87,7 +88,7 @@ func mountNode(dir layout.Dir) error {
 	if err != nil {
 		return err
 	}
-	defer cluster.Close()
+	defer func() { _ = cluster.Close() }()
 	m := &mounter{}
 	m.mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
 	m.mount("proc", "/proc", "proc", 0, "")

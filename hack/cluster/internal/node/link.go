@@ -4,6 +4,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -39,9 +40,9 @@ func InUse() ([]netip.Prefix, error) {
 }
 
 // JoinLink connects the machine to the node that is process pid. The link and its routes vanish with the node.
-func JoinLink(n layout.Network, pid int) error {
+func JoinLink(ctx context.Context, n layout.Network, pid int) error {
 	name := n.Name()
-	return ip(
+	return ip(ctx,
 		"link add "+name+" type veth peer name eth0 netns "+strconv.Itoa(pid),
 		"addr add "+n.Host().String()+" dev "+name,
 		"link set "+name+" up",
@@ -51,28 +52,28 @@ func JoinLink(n layout.Network, pid int) error {
 }
 
 // RemoveLink takes the link away at once; when the node ends the kernel does so by itself, some time later.
-func RemoveLink(n layout.Network) error {
+func RemoveLink(ctx context.Context, n layout.Network) error {
 	if _, err := net.InterfaceByName(n.Name()); err != nil {
 		return nil //nolint:nilerr // there is no such link, which is what was asked for
 	}
-	return ip("link delete " + n.Name())
+	return ip(ctx, "link delete "+n.Name())
 }
 
 // raiseLink is the node's side of the link. There is no default route: the node reaches the machine and itself, and for
 // all else pods learn at once that there is no way, for which the kernel must not ration its answers.
-func raiseLink(n layout.Network) error {
+func raiseLink(ctx context.Context, n layout.Network) error {
 	for name, value := range map[string]string{"ip_forward": "1", "icmp_ratelimit": "0"} {
 		if err := os.WriteFile("/proc/sys/net/ipv4/"+name, []byte(value), 0); err != nil {
 			return fmt.Errorf("set up the node's network: %w", err)
 		}
 	}
-	return ip("link set lo up", "addr add "+n.Node().String()+" dev eth0", "link set eth0 up")
+	return ip(ctx, "link set lo up", "addr add "+n.Node().String()+" dev eth0", "link set eth0 up")
 }
 
-func ip(commands ...string) error {
+func ip(ctx context.Context, commands ...string) error {
 	for _, c := range commands {
 		var stderr bytes.Buffer
-		cmd := exec.Command("ip", strings.Fields(c)...)
+		cmd := exec.CommandContext(ctx, "ip", strings.Fields(c)...)
 		cmd.Stderr = &stderr
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("ip %s: %w", c, errors.Join(err, errors.New(strings.TrimSpace(stderr.String()))))

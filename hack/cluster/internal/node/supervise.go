@@ -3,6 +3,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,10 +36,10 @@ type ending struct {
 	status syscall.WaitStatus
 }
 
-func (s *supervisor) run(stages [][]component) error {
+func (s *supervisor) run(ctx context.Context, stages [][]component) error {
 	s.ended = reap()
 	for _, stage := range stages {
-		failed, err := s.bringUp(stage)
+		failed, err := s.bringUp(ctx, stage)
 		if err := errors.Join(s.publish(), s.report(failed, err)); err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ func (s *supervisor) report(failed string, err error) error {
 }
 
 // bringUp starts the components of a stage and waits until all are ready, or names the one that is not.
-func (s *supervisor) bringUp(stage []component) (failed string, err error) {
+func (s *supervisor) bringUp(ctx context.Context, stage []component) (failed string, err error) {
 	for _, c := range stage {
 		if err := s.start(c); err != nil {
 			return c.name, err
@@ -73,7 +74,7 @@ func (s *supervisor) bringUp(stage []component) (failed string, err error) {
 	}
 	deadline := time.After(patience)
 	for _, c := range stage {
-		if err := s.awaitReady(c, deadline); err != nil {
+		if err := s.awaitReady(ctx, c, deadline); err != nil {
 			return s.culprit(c.name), err
 		}
 	}
@@ -95,12 +96,12 @@ func (s *supervisor) start(c component) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return err
 	}
-	defer null.Close()
+	defer func() { _ = null.Close() }()
 	program, err := exec.LookPath(c.argv[0])
 	if err != nil {
 		return err
@@ -115,11 +116,11 @@ func (s *supervisor) start(c component) error {
 	return nil
 }
 
-func (s *supervisor) awaitReady(c component, deadline <-chan time.Time) error {
+func (s *supervisor) awaitReady(ctx context.Context, c component, deadline <-chan time.Time) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		notReady := c.ready()
+		notReady := c.ready(ctx)
 		if notReady == nil {
 			s.find(func(o layout.Component) bool { return o.Name == c.name }).Ready = true
 			return nil
