@@ -58,6 +58,9 @@ func (s settings) validate() error {
 	if tag == "" {
 		tag = "dev"
 	}
+	if strings.Contains(s.registry, "//") {
+		return fmt.Errorf("REGISTRY or VERSION cannot be part of an image reference: REGISTRY is %q, leave out the https://", s.registry)
+	}
 	if _, err := name.NewTag(s.registry+"/sandkeep:"+tag, name.StrictValidation); err != nil {
 		return fmt.Errorf("REGISTRY or VERSION cannot be part of an image reference: %w", err)
 	}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLockedKeepsOthersOut(t *testing.T) {
+	first, _ := newBuilder(t)
+	said := &bytes.Buffer{}
+	second := &builder{settings: first.settings, progress: progress{out: said, every: time.Minute}}
+	err := first.locked(t.Context(), func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		return second.locked(ctx, func() error { return errors.New("both are inside") })
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error = %v, want that the second waited in vain", err)
+	}
+	if n := strings.Count(said.String(), "waiting for another build"); n != 1 {
+		t.Errorf("said %d times that it waits, want once", n)
+	}
+	if err := second.locked(t.Context(), func() error { return nil }); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestLockedRemovesWhatAnInterruptionLeft(t *testing.T) {
+	b, _ := newBuilder(t)
+	writeTestFile(t, b.cache("tmp", "mmdebstrap.x", "usr", "bin", "git"), "half")
+	err := b.locked(t.Context(), func() error {
+		if left := listFolder(t, b.cache("tmp")); len(left) != 0 {
+			t.Errorf("left: %v", left)
+		}
+		f, err := os.CreateTemp(b.cache("tmp"), "x")
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLockedInAnEmptyCheckout(t *testing.T) {
+	b, _ := newBuilder(t)
+	if err := os.RemoveAll(b.cache()); err != nil {
+		t.Fatal(err)
+	}
+	called := false
+	if err := b.locked(t.Context(), func() error { called = true; return nil }); err != nil || !called {
+		t.Errorf("called = %v, %v", called, err)
+	}
+}
