@@ -1,0 +1,111 @@
+package sandboxd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/agent"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/workspace"
+)
+
+// rescued is what became of the work in all repositories.
+type rescued struct {
+	commits  []contract.Commit
+	worked   bool
+	unsaved  bool
+	problems []string
+}
+
+// save brings the work of every repository home, also after a failure: what an agent did until then is the user's.
+func (r *run) save(ctx context.Context, result agent.Result) rescued {
+	var all rescued
+	if len(r.clones) == 0 {
+		return all
+	}
+	r.workspace.CleanUp()
+	if err := r.workspace.Prepare(); err != nil {
+		return rescued{unsaved: true, problems: []string{fmt.Sprintf("the work cannot be saved: %v", err)}}
+	}
+	message := r.commitMessage(result.Summary)
+	for _, clone := range r.clones {
+		saved := r.workspace.Save(ctx, clone, message, r.pushing)
+		all.add(clone, saved)
+		r.tell(clone, saved)
+	}
+	return all
+}
+
+func (all *rescued) add(clone *workspace.Clone, saved workspace.Saved) {
+	all.worked = all.worked || saved.Worked
+	all.unsaved = all.unsaved || saved.Unsaved
+	if saved.Commit.Commit != "" {
+		all.commits = append(all.commits, saved.Commit)
+	}
+	if saved.Problem != "" && clone.PushBranch != "" {
+		all.problems = append(all.problems, clone.Path+": "+saved.Problem)
+	}
+}
+
+func (r *run) tell(clone *workspace.Clone, saved workspace.Saved) {
+	switch {
+	case saved.Problem != "":
+		r.transcript.Note("%s: %s", clone.Path, saved.Problem)
+	case saved.Commit.Pushed:
+		r.transcript.Note("Pushed %s to %s of %s", saved.Commit.Commit, clone.PushBranch, saved.Commit.Repository)
+	case clone.PushBranch != "":
+		r.transcript.Note("There is nothing to push from %s", clone.Path)
+	}
+	if saved.Unsaved {
+		r.transcript.Note("%s holds work that is on no branch of its origin", clone.Path)
+	}
+}
+
+// pushing is called before anything may reach a git server. The report that is left behind from now on says so, whatever
+// becomes of this program.
+func (r *run) pushing() {
+	r.pushStarted = true
+	if err := r.write(r.failed(contract.AgentCrashed, cutShort)); err != nil {
+		r.transcript.Note("The report cannot be written: %v", err)
+	}
+}
+
+// maxSubject is the length that git's own tools show of a commit's first line.
+const maxSubject = 72
+
+// commitMessage describes what an agent left uncommitted, in the first line of its own last words where it had any.
+func (r *run) commitMessage(summary string) string {
+	subject, _, _ := strings.Cut(strings.TrimSpace(r.redactor.String(summary)), "\n")
+	if subject = contract.OneLine(strings.TrimLeft(subject, "# *-"), maxSubject); subject == "" {
+		subject = "Work of session " + r.config.Session.Name
+	}
+	return fmt.Sprintf("%s\n\nSandkeep-Session: %s/%s\nSandkeep-Run: %d\n", subject, r.config.Session.Namespace, r.config.Session.Name, r.config.Session.Run)
+}
+
+// judge makes the report. Success takes the agent's claim, evidence of work (what it said or did, or a change in a
+// repository: a program that edits files and prints nothing has worked), and that everything to be pushed was pushed.
+func (r *run) judge(result agent.Result, saved rescued) contract.Report {
+	fault := result.Failure
+	if fault == nil && !result.Evidence && !saved.worked {
+		fault = failure.New(contract.AgentSilent, "The agent ended without an answer, a tool call or a change; check the model and the credential, and see the session's log")
+	}
+	problems := strings.Join(saved.problems, "; ")
+	switch {
+	case fault == nil && problems != "":
+		fault = failure.New(contract.PushRejected, "The work could not be pushed: %s", problems)
+	case problems != "":
+		fault.Message += "; its work could not be pushed: " + problems
+	case fault != nil && saved.unsaved:
+		fault.Message += "; there is work in the workspace that was not pushed"
+	}
+	report := contract.Report{Outcome: contract.OutcomeSucceeded}
+	if fault != nil {
+		report = r.failed(fault.Class, fault.Message)
+		report.RetryAfterSeconds = int64(fault.RetryAfter.Seconds())
+	}
+	report.Summary, report.Usage = r.ownWords(result.Summary), result.Usage
+	report.Commits, report.PushStarted, report.UnsavedChanges = saved.commits, r.pushStarted, saved.unsaved
+	return report
+}
