@@ -1,0 +1,96 @@
+// Package session reconciles Sessions: it makes a sandbox pod for each, watches over it, and tells in status what became of
+// it. The files are the steps: observe, plan, act, report.
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+)
+
+// +kubebuilder:rbac:groups=sandkeep.dev,resources=sessions,verbs=get;list;watch;delete
+// +kubebuilder:rbac:groups=sandkeep.dev,resources=sessions/status,verbs=patch
+// +kubebuilder:rbac:groups=sandkeep.dev,resources=sessions/finalizers,verbs=update
+// +kubebuilder:rbac:groups=sandkeep.dev,resources=sessionclasses;apiproviders;credentials,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=configmaps;persistentvolumeclaims,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Pace of the retries of reconciles that failed.
+const (
+	firstRetry = time.Second
+	lastRetry  = 5 * time.Minute
+)
+
+// Reconciler drives Sessions towards their specs. All of its fields are required.
+type Reconciler struct {
+	// Client reads from caches and writes.
+	Client client.Client
+	// Live reads from the API server, for the few questions that a cache must not answer.
+	Live client.Reader
+	// Recorder takes the events of Sessions.
+	Recorder events.EventRecorder
+	// Clock is the time.
+	Clock clock.PassiveClock
+	// Image is the Sandkeep image, from which sandboxd is copied into sandboxes.
+	Image string
+	// Metrics counts what happened.
+	Metrics *Metrics
+}
+
+// Reconcile drives one Session towards its spec and reports what it saw, once.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	w, err := r.observe(ctx, req.NamespacedName)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if w.session == nil {
+		return ctrl.Result{}, r.sweep(ctx, w)
+	}
+	now := r.Clock.Now()
+	p := planFor(w, now)
+	out, actErr := r.act(ctx, w, p)
+	p = p.after(out)
+	return p.requeue(now), errors.Join(actErr, r.report(ctx, w, p, now))
+}
+
+// SetupWithManager makes the manager run this reconciler.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, concurrency int) error {
+	ofSession := handler.EnqueueRequestsFromMapFunc(sessionOf)
+	waiting := handler.EnqueueRequestsFromMapFunc(r.waitingSessions)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("session").
+		For(&v1alpha1.Session{}).
+		Watches(&corev1.Pod{}, ofSession).
+		Watches(&corev1.ConfigMap{}, ofSession).
+		Watches(&corev1.PersistentVolumeClaim{}, ofSession).
+		Watches(&v1alpha1.SessionClass{}, waiting).
+		Watches(&v1alpha1.APIProvider{}, waiting).
+		Watches(&v1alpha1.Credential{}, waiting).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: concurrency,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
+		}).
+		Complete(r)
+}
+
+// sessionOf maps an object to the Session that it is labelled for.
+func sessionOf(_ context.Context, o client.Object) []reconcile.Request {
+	name := o.GetLabels()[v1alpha1.LabelSession]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: o.GetNamespace(), Name: name}}}
+}

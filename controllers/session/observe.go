@@ -1,0 +1,284 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/credential"
+	"github.com/sandkeep/sandkeep/internal/sandbox"
+)
+
+// world is everything that was read for one reconcile.
+type world struct {
+	key client.ObjectKey
+	// image is the Sandkeep image.
+	image string
+	// session is nil when there is none.
+	session *v1alpha1.Session
+	// class is nil when it does not exist; className is then the name that was looked for, or empty for the default one.
+	class       *v1alpha1.SessionClass
+	className   string
+	providers   []v1alpha1.APIProvider
+	credentials []v1alpha1.Credential
+	// pods, configs and workspace are this Session's own, pods by rising run.
+	pods      []corev1.Pod
+	configs   []corev1.ConfigMap
+	workspace *corev1.PersistentVolumeClaim
+	// leftovers are pods of an earlier Session of the same name, or of one that let go of them.
+	leftovers []corev1.Pod
+}
+
+// observe is every read of a reconcile, but the last look right before a pod is created.
+func (r *Reconciler) observe(ctx context.Context, key client.ObjectKey) (*world, error) {
+	w := &world{key: key, image: r.Image}
+	session := &v1alpha1.Session{}
+	if err := r.Client.Get(ctx, key, session); err == nil {
+		w.session = session
+	} else if !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("read the Session: %w", err)
+	}
+	if err := r.observePods(ctx, w); err != nil || w.session == nil {
+		return w, err
+	}
+	for _, read := range []func(context.Context, *world) error{
+		r.observeMissingPod, r.observeConfigs, r.observeWorkspace, r.observeClass, r.observeCredentials,
+	} {
+		if err := read(ctx, w); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// observePods tells the Session's own pods from those of an earlier namesake. Pods that carry our label and are of neither are nobody's business.
+func (r *Reconciler) observePods(ctx context.Context, w *world) error {
+	var list corev1.PodList
+	if err := r.Client.List(ctx, &list, client.InNamespace(w.key.Namespace), client.MatchingLabels{v1alpha1.LabelSession: w.key.Name}); err != nil {
+		return fmt.Errorf("list the pods of the Session: %w", err)
+	}
+	w.addPods(list.Items)
+	return nil
+}
+
+func (w *world) addPods(pods []corev1.Pod) {
+	for _, pod := range pods {
+		switch {
+		case w.session != nil && sandbox.OwnedBy(&pod, w.session):
+			w.pods = append(w.pods, pod)
+		case slices.Contains(pod.Finalizers, v1alpha1.FinalizerResult):
+			w.leftovers = append(w.leftovers, pod)
+		}
+	}
+	slices.SortFunc(w.pods, func(a, b corev1.Pod) int { return int(sandbox.RunOf(&a) - sandbox.RunOf(&b)) })
+}
+
+// observeMissingPod asks the API server for the pod that status speaks of when the cache does not know it: either the cache
+// is behind our own write, or the pod is really gone, and only the latter may have consequences.
+func (r *Reconciler) observeMissingPod(ctx context.Context, w *world) error {
+	status := w.session.Status
+	if status.PodUID == "" || slices.ContainsFunc(w.pods, func(p corev1.Pod) bool { return string(p.UID) == status.PodUID }) {
+		return nil
+	}
+	pod := corev1.Pod{}
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: w.key.Namespace, Name: status.PodName}, &pod)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the pod of the Session: %w", err)
+	}
+	w.addPods([]corev1.Pod{pod})
+	return nil
+}
+
+func (r *Reconciler) observeConfigs(ctx context.Context, w *world) error {
+	var list corev1.ConfigMapList
+	if err := r.Client.List(ctx, &list, client.InNamespace(w.key.Namespace), client.MatchingLabels{v1alpha1.LabelSession: w.key.Name}); err != nil {
+		return fmt.Errorf("list the ConfigMaps of the Session: %w", err)
+	}
+	for _, c := range list.Items {
+		if sandbox.OwnedBy(&c, w.session) {
+			w.configs = append(w.configs, c)
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) observeWorkspace(ctx context.Context, w *world) error {
+	claim := &corev1.PersistentVolumeClaim{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: w.key.Namespace, Name: sandbox.WorkspaceName(w.key.Name)}, claim)
+	if err == nil && sandbox.OwnedBy(claim, w.session) {
+		w.workspace = claim
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read the workspace of the Session: %w", err)
+	}
+	return nil
+}
+
+// observeClass finds the class that the Session names, or the default one. Of several defaults the newest counts, as for
+// StorageClasses.
+func (r *Reconciler) observeClass(ctx context.Context, w *world) error {
+	var list v1alpha1.SessionClassList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return fmt.Errorf("list the SessionClasses: %w", err)
+	}
+	w.className = w.session.Spec.ClassName
+	if w.className == "" {
+		w.className = w.session.Status.ClassName // a default that changes later does not move a Session
+	}
+	for i := range list.Items {
+		c := &list.Items[i]
+		if w.className != "" && c.Name == w.className {
+			w.class = c
+		}
+		if w.className == "" && c.Annotations[v1alpha1.AnnotationDefaultClass] == "true" && newer(c, w.class) {
+			w.class = c
+		}
+	}
+	return nil
+}
+
+// newer says whether a was made after b; of two of the same second, the first by name counts.
+func newer(a, b *v1alpha1.SessionClass) bool {
+	if b == nil || b.CreationTimestamp.Before(&a.CreationTimestamp) {
+		return true
+	}
+	return a.CreationTimestamp.Equal(&b.CreationTimestamp) && a.Name < b.Name
+}
+
+func (r *Reconciler) observeCredentials(ctx context.Context, w *world) error {
+	var providers v1alpha1.APIProviderList
+	if err := r.Client.List(ctx, &providers); err != nil {
+		return fmt.Errorf("list the APIProviders: %w", err)
+	}
+	var credentials v1alpha1.CredentialList
+	if err := r.Client.List(ctx, &credentials, client.InNamespace(w.key.Namespace)); err != nil {
+		return fmt.Errorf("list the Credentials of the namespace: %w", err)
+	}
+	w.providers, w.credentials = providers.Items, credentials.Items
+	return nil
+}
+
+// waitingSessions maps a class, provider or credential to the Sessions that have no run yet and may have waited for it.
+func (r *Reconciler) waitingSessions(ctx context.Context, o client.Object) []reconcile.Request {
+	var list v1alpha1.SessionList
+	if err := r.Client.List(ctx, &list, client.InNamespace(o.GetNamespace())); err != nil {
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if s := &list.Items[i]; !finished(s) && s.Status.PodUID == "" {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s)})
+		}
+	}
+	return requests
+}
+
+// finished is true once a Session has ended either way.
+func finished(s *v1alpha1.Session) bool {
+	return meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionFinished)
+}
+
+// run is the number of the last run that status knows; 0 before the first.
+func (w *world) run() int32 {
+	if w.session.Status.Run == nil {
+		return 0
+	}
+	return *w.session.Status.Run
+}
+
+// live is the pod of the Session that has not ended; of several, which nothing of ours can bring about, the last.
+func (w *world) live() *corev1.Pod {
+	for i := len(w.pods) - 1; i >= 0; i-- {
+		if !sandbox.Ended(&w.pods[i]) {
+			return &w.pods[i]
+		}
+	}
+	return nil
+}
+
+// unrecorded is a pod that ended and whose ending is not in status yet.
+func (w *world) unrecorded() *corev1.Pod {
+	for i := len(w.pods) - 1; i >= 0; i-- {
+		if pod := &w.pods[i]; sandbox.Ended(pod) && !w.recorded(pod) {
+			return pod
+		}
+	}
+	return nil
+}
+
+// recorded is true when status knows how the run of an ended pod ended: it has moved on to a later run, or it names no live
+// pod for this one.
+func (w *world) recorded(pod *corev1.Pod) bool {
+	run := sandbox.RunOf(pod)
+	return run < w.run() || (run == w.run() && w.session.Status.PodUID != string(pod.UID))
+}
+
+// configOf is the ConfigMap of a run, or nil.
+func (w *world) configOf(run int32) *corev1.ConfigMap {
+	for i := range w.configs {
+		if sandbox.RunOf(&w.configs[i]) == run {
+			return &w.configs[i]
+		}
+	}
+	return nil
+}
+
+// pin is who pays for the Session, once a run was given that; nil before.
+func (w *world) pin() []v1alpha1.ResolvedCredential {
+	if len(w.session.Status.Credentials) > 0 {
+		return w.session.Status.Credentials
+	}
+	if pin := w.remembered(); pin != nil || w.run() == 0 {
+		return pin
+	}
+	return []v1alpha1.ResolvedCredential{}
+}
+
+// remembered is who pays, as the newest ConfigMap remembers it: a crash between it and the status never resolves the payer
+// anew. It is nil when there is no ConfigMap.
+func (w *world) remembered() []v1alpha1.ResolvedCredential {
+	var newest *corev1.ConfigMap
+	for i := range w.configs {
+		if newest == nil || sandbox.RunOf(&w.configs[i]) > sandbox.RunOf(newest) {
+			newest = &w.configs[i]
+		}
+	}
+	if newest == nil {
+		return nil
+	}
+	config, err := contract.DecodeConfig([]byte(newest.Data[contract.ConfigFile]))
+	if err != nil {
+		return nil
+	}
+	return sandbox.PinOf(config)
+}
+
+// resolve chooses the credentials of the next run.
+func (w *world) resolve() ([]credential.Resolved, *credential.Missing) {
+	return credential.Resolve(credential.World{
+		Session: w.session, Class: w.class, Providers: w.providers, Credentials: w.credentials, Pinned: w.pin(),
+	})
+}
+
+// terms are the times that hold for the Session.
+func (w *world) terms() sandbox.Terms { return sandbox.TermsOf(w.session, w.class) }
+
+// suspended is true while the spec asks for no pod.
+func (w *world) suspended() bool { return w.session.Spec.Suspend != nil && *w.session.Spec.Suspend }
+
+// wasReady is the Ready condition as status has it, or an empty one.
+func (w *world) wasReady() metav1.Condition {
+	return value(meta.FindStatusCondition(w.session.Status.Conditions, v1alpha1.ConditionReady))
+}

@@ -1,0 +1,170 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/sandbox"
+)
+
+// The checks of a Session without a live pod: may it have one, and what is it made of.
+
+func suspendedNow(w *world, _ time.Time) *plan {
+	if !w.suspended() {
+		return nil
+	}
+	return suspendedPlan(w)
+}
+
+func suspendedPlan(w *world) *plan {
+	message := "spec.suspend is true; set it to false to go on"
+	if w.suspended() {
+		return &plan{phase: suspended, reason: v1alpha1.ReasonSuspended, message: message}
+	}
+	return &plan{phase: starting, reason: v1alpha1.ReasonStarting, message: "The Session is being resumed"}
+}
+
+// unsaved warns of work that went with a workspace that was not a volume.
+func unsaved(w *world, e sandbox.Ending) string {
+	if !e.Report.UnsavedChanges || w.workspace != nil {
+		return ""
+	}
+	return "; changes that were on no branch are gone, since the Session has no workspace volume"
+}
+
+func backingOff(w *world, now time.Time) *plan {
+	next := w.session.Status.NextRunTime
+	if next == nil || !now.Before(next.Time) {
+		return nil
+	}
+	p := &plan{phase: retrying, wake: next.Time}
+	if f := w.session.Status.Failure; f != nil {
+		p.reason, p.message = f.Class, retryMessage(f.Message, next.Time)
+	}
+	if d := w.deadline(); !d.IsZero() {
+		p.wake = earlier(p.wake, d)
+	}
+	return p
+}
+
+func retryMessage(message string, next time.Time) string {
+	return fmt.Sprintf("%s; the next run starts at %s", message, next.UTC().Format(time.RFC3339))
+}
+
+func leftoversPresent(w *world, _ time.Time) *plan {
+	if len(w.leftovers) == 0 {
+		return nil
+	}
+	return &plan{phase: waiting, reason: v1alpha1.ReasonTerminating, message: fmt.Sprintf(
+		"Pod %q of an earlier Session of this name is still ending", w.leftovers[0].Name)}
+}
+
+func classMissing(w *world, _ time.Time) *plan {
+	p := &plan{phase: waiting, reason: v1alpha1.ReasonClassNotFound}
+	switch {
+	case w.class == nil && w.className == "":
+		p.message = fmt.Sprintf("No SessionClass has the annotation %s=true; name a class in spec.className of a new Session, or ask an admin for a default class",
+			v1alpha1.AnnotationDefaultClass)
+	case w.class == nil:
+		p.message = fmt.Sprintf("SessionClass %q not found; create it, or make a new Session with another class", w.className)
+	default:
+		problem := notReady(w.class)
+		if problem == "" {
+			return nil
+		}
+		p.reason = v1alpha1.ReasonClassNotReady
+		p.message = fmt.Sprintf("SessionClass %q is not ready: %s", w.class.Name, problem)
+	}
+	return p
+}
+
+// notReady says why a class cannot be used. The template is looked at itself, since the class's own status may lag behind
+// its spec.
+func notReady(class *v1alpha1.SessionClass) string {
+	if problem := sandbox.InvalidTemplate(class); problem != "" {
+		return problem
+	}
+	ready := meta.FindStatusCondition(class.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || ready.ObservedGeneration < class.Generation {
+		return "nobody has looked at it yet"
+	}
+	if ready.Status != "True" {
+		return ready.Message
+	}
+	return ""
+}
+
+func moreThanPermitted(w *world, _ time.Time) *plan {
+	problem := sandbox.OverLimit(w.session, w.class)
+	if problem == "" {
+		return nil
+	}
+	return &plan{phase: impossible, reason: v1alpha1.ReasonInvalidForClass, message: capitalize(problem)}
+}
+
+func credentialsMissing(w *world, _ time.Time) *plan {
+	if w.configOf(w.run()+1) != nil {
+		return nil // the run was already given its credentials
+	}
+	_, missing := w.resolve()
+	if missing == nil {
+		return nil
+	}
+	return &plan{phase: waiting, reason: missing.Reason, message: missing.Message, missing: missing}
+}
+
+// nothingInTheWayToRun makes the sandbox: the volume, the configuration, and last the pod.
+func nothingInTheWayToRun(w *world, _ time.Time) *plan {
+	run := w.run() + 1
+	config, data, err := w.configFor(run)
+	if err != nil {
+		return &plan{phase: impossible, reason: v1alpha1.ReasonInvalidForClass, message: capitalize(err.Error())}
+	}
+	p := &plan{phase: starting, reason: v1alpha1.ReasonStarting, message: "The sandbox is being made", pin: sandbox.PinOf(config)}
+	if claim := sandbox.Workspace(w.session, w.class); claim != nil && w.workspace == nil {
+		p.actions = append(p.actions, action{create, claim})
+	}
+	if w.configOf(run) == nil {
+		p.actions = append(p.actions, action{create, sandbox.ConfigMap(w.session, run, contract.ConfigFile, data)})
+	}
+	p.actions = append(p.actions, action{createPod, sandbox.Pod(sandbox.PodInput{
+		Session: w.session, Class: w.class, Config: config, Digest: contract.Digest(data), Image: w.image,
+	})})
+	p.actions = append(p.actions, removeEarlierRuns(w)...)
+	return p
+}
+
+// configFor is the configuration of a run: the one that its ConfigMap holds, where there is one, so that a crash between the
+// ConfigMap and the pod does not choose the payer anew.
+func (w *world) configFor(run int32) (contract.Config, []byte, error) {
+	if existing := w.configOf(run); existing != nil {
+		data := []byte(existing.Data[contract.ConfigFile])
+		config, err := contract.DecodeConfig(data)
+		return config, data, err
+	}
+	resolved, _ := w.resolve()
+	config := sandbox.ConfigFor(w.session, w.class, resolved, w.providers, run)
+	data, err := config.Encode()
+	return config, data, err
+}
+
+// removeEarlierRuns deletes the ended pods before the last one, so that a Session that fails often keeps the log of its last failure, and
+// not a pod for each.
+func removeEarlierRuns(w *world) []action {
+	var actions []action
+	for i := range w.pods {
+		if pod := &w.pods[i]; sandbox.Ended(pod) && sandbox.RunOf(pod) < w.run() {
+			actions = append(actions, removal(pod)...)
+		}
+	}
+	for i := range w.configs {
+		if c := &w.configs[i]; sandbox.RunOf(c) < w.run() {
+			actions = append(actions, removal(c)...)
+		}
+	}
+	return actions
+}
