@@ -32,7 +32,7 @@ func (r *Reconciler) report(ctx context.Context, w *world, p plan, now time.Time
 	if err := r.Client.Status().Apply(ctx, apply, client.FieldOwner(v1alpha1.FieldOwnerManager), client.ForceOwnership); err != nil {
 		return fmt.Errorf("write the status of the Session: %w", client.IgnoreNotFound(err))
 	}
-	r.announce(w.session, status)
+	r.announce(w, p)
 	r.Metrics.transition(w, p, status)
 	return nil
 }
