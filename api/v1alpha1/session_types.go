@@ -52,7 +52,6 @@ type SessionList struct {
 // +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="self.mode != 'Task' || (has(self.prompt) && self.prompt.trim().size() > 0)",message="prompt must not be empty for mode Task"
 // +kubebuilder:validation:XValidation:rule="has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)",message="className must not change; make a new Session"
-// +kubebuilder:validation:XValidation:rule="self.mode == oldSelf.mode",message="mode must not change; make a new Session"
 // +kubebuilder:validation:XValidation:rule="has(self.prompt) == has(oldSelf.prompt) && (!has(self.prompt) || self.prompt == oldSelf.prompt)",message="prompt must not change; make a new Session"
 // +kubebuilder:validation:XValidation:rule="has(self.model) == has(oldSelf.model) && (!has(self.model) || self.model == oldSelf.model)",message="model must not change; make a new Session"
 // +kubebuilder:validation:XValidation:rule="has(self.repositories) == has(oldSelf.repositories) && (!has(self.repositories) || self.repositories == oldSelf.repositories)",message="repositories must not change; make a new Session"

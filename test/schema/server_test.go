@@ -1,0 +1,51 @@
+package schema
+
+import (
+	"context"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sandkeep/sandkeep/test/cluster"
+)
+
+// realServer is the API server of the cluster. What a case stores is deleted at its end.
+type realServer struct {
+	client    client.Client
+	namespace string
+}
+
+func newRealServer(t *testing.T) realServer {
+	t.Helper()
+	c := cluster.Client(t)
+	cluster.ApplyCRDs(t, c)
+	return realServer{client: c, namespace: cluster.Namespace(t, c)}
+}
+
+func (s realServer) store(t *testing.T, before, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	t.Helper()
+	stored := object.DeepCopy()
+	if namespaced, err := s.client.IsObjectNamespaced(stored); err != nil {
+		return nil, err
+	} else if namespaced {
+		stored.SetNamespace(s.namespace)
+	}
+	if before != nil {
+		stored.SetResourceVersion(before.GetResourceVersion())
+		return stored, s.client.Update(t.Context(), stored)
+	}
+	err := s.client.Create(t.Context(), stored)
+	if err == nil {
+		t.Cleanup(func() { s.remove(t, stored) })
+	}
+	return stored, err
+}
+
+func (s realServer) remove(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	err := s.client.Delete(context.WithoutCancel(t.Context()), object)
+	if client.IgnoreNotFound(err) != nil {
+		t.Errorf("Delete %s %s: %v", object.GetKind(), object.GetName(), err)
+	}
+}
