@@ -119,7 +119,7 @@ func (c *conversation) cancel(answered <-chan struct{}) {
 // dismiss lets an agent end whose turn is over. Agents may keep running when their input ends.
 func (c *conversation) dismiss(ctx context.Context) {
 	_ = c.stdin.Close()
-	const farewell = 500 * time.Millisecond
+	const farewell = 2 * time.Second
 	timer := time.NewTimer(farewell)
 	defer timer.Stop()
 	select {
@@ -267,8 +267,20 @@ func (c *conversation) refused(what string, err error) *failure.Failure {
 	case errors.As(err, &refusal) && refusal.Code == authRequired:
 		return failure.FromCause(failure.Cause{Types: []string{"authentication_failed"}, Text: errorText(err)})
 	default:
-		return failure.FromCause(causeOf(err))
+		return failure.FromCause(c.withoutModels(causeOf(err)))
 	}
+}
+
+// withoutModels explains an error that names no cause by what the agent told before: OpenCode offers the models of the
+// providers that it has a credential for, and fails in general words when there is none.
+func (c *conversation) withoutModels(cause failure.Cause) failure.Cause {
+	option := modelOption(c.feed.options)
+	if option == nil || option.Options.Ungrouped == nil || len(*option.Options.Ungrouped) > 0 || failure.Classify(cause) != contract.AgentCrashed {
+		return cause
+	}
+	cause.Types = append(cause.Types, "ProviderAuthError")
+	cause.Text += " (the agent offers no model, so it has no credential for any provider)"
+	return cause
 }
 
 // causeOf reads a JSON-RPC error; its data often holds the provider's own.

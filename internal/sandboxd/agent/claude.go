@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
@@ -21,7 +22,11 @@ type claudeLine struct {
 	Subtype  string          `json:"subtype"`
 	Status   int             `json:"api_error_status"`
 	NumTurns int64           `json:"num_turns"`
-	Usage    struct {
+	// Attempt, MaxRetries and ErrorStatus are set for the subtype api_retry.
+	Attempt     int `json:"attempt"`
+	MaxRetries  int `json:"max_retries"`
+	ErrorStatus int `json:"error_status"`
+	Usage       struct {
 		Input       int64 `json:"input_tokens"`
 		CacheRead   int64 `json:"cache_read_input_tokens"`
 		CacheCreate int64 `json:"cache_creation_input_tokens"`
@@ -52,7 +57,9 @@ func parseClaude(line []byte) ([]event, bool) {
 		return claudeToolResults(l), true
 	case "result":
 		return claudeResult(l), true
-	default: // system, stream_event, and whatever later versions add
+	case "system":
+		return claudeRetry(l), true
+	default: // stream_event, and whatever later versions add
 		return nil, true
 	}
 }
@@ -78,6 +85,18 @@ func claudeAnswer(l claudeLine) []event {
 		}
 	}
 	return events
+}
+
+// claudeRetry tells of a request that is sent again; other system lines are of no interest.
+func claudeRetry(l claudeLine) []event {
+	if l.Subtype != "api_retry" {
+		return nil
+	}
+	text := fmt.Sprintf("The agent sends a request again (%d of %d) after: %s", l.Attempt, l.MaxRetries, failure.FromJSON(l.Error).Text)
+	if l.ErrorStatus != 0 {
+		text += fmt.Sprintf(" (status %d)", l.ErrorStatus)
+	}
+	return []event{{kind: remarked, text: text}}
 }
 
 // claudeToolResults reads the user message in which tools answer. Only failures are worth a line: what succeeded was shown

@@ -76,7 +76,8 @@ func updateEvents(params json.RawMessage) []event {
 	}
 	switch u := n.Update; {
 	case u.AgentMessageChunk != nil && u.AgentMessageChunk.Content.Text != nil:
-		return []event{{kind: said, text: u.AgentMessageChunk.Content.Text.Text}}
+		chunk := u.AgentMessageChunk
+		return []event{{kind: said, text: chunk.Content.Text.Text, message: text(chunk.MessageId)}}
 	case u.ToolCall != nil:
 		t := u.ToolCall
 		return []event{{kind: called, tool: tool{string(t.ToolCallId), string(t.Kind), t.Title, string(t.Status)}}}

@@ -28,17 +28,21 @@ const (
 	lost
 	// concluded is the agent's own choice of its last words.
 	concluded
+	// remarked is news of the agent's own troubles that it goes on from, such as a retry.
+	remarked
 	// stray is output that is not in the promised format: it is shown, and counts for nothing.
 	stray
 )
 
 // event is one thing that an agent lets know, whatever its protocol.
 type event struct {
-	kind  kind
-	text  string
-	tool  tool
-	usage contract.Usage
-	cause failure.Cause
+	kind kind
+	text string
+	// message is the id of the message that text belongs to, where the protocol numbers them.
+	message string
+	tool    tool
+	usage   contract.Usage
+	cause   failure.Cause
 }
 
 // tool is a tool call as the transcript shows it.
@@ -46,6 +50,8 @@ type tool struct{ id, kind, title, status string }
 
 // The states of a tool call, in the words of the Agent Client Protocol.
 const (
+	// statusPending is announced before the tool's input is known; it is worth no line.
+	statusPending    = "pending"
 	statusInProgress = "in_progress"
 	statusCompleted  = "completed"
 	statusFailed     = "failed"

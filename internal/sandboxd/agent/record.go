@@ -19,6 +19,7 @@ type record struct {
 	worked     bool
 	message    tail
 	open       bool
+	messageID  string
 	conclusion string
 	usage      contract.Usage
 	cause      failure.Cause
@@ -56,6 +57,10 @@ func (r *record) apply(events ...event) {
 func (r *record) applyOne(e event) {
 	switch e.kind {
 	case said:
+		if e.message != r.messageID {
+			r.endMessage()
+			r.messageID = e.message
+		}
 		r.say(e.text)
 	case ended:
 		r.endMessage()
@@ -77,6 +82,8 @@ func (r *record) applyOne(e event) {
 	case concluded:
 		r.echo.add(e.text)
 		r.conclusion = e.text
+	case remarked:
+		r.transcript.Note("%s", e.text)
 	case stray:
 		r.strays.add(e.text + "\n")
 		r.transcript.Stderr(e.text + "\n")
@@ -128,7 +135,9 @@ func (r *record) show(t tool) {
 		clear(r.shown)
 	}
 	r.shown[t.id] = t
-	r.transcript.Tool(t.kind, t.title, t.status)
+	if t.status != statusPending {
+		r.transcript.Tool(t.kind, t.title, t.status)
+	}
 }
 
 // evidence reports that the agent did something: it said a word that is not the prompt, or called a tool. That a model

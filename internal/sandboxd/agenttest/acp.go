@@ -141,7 +141,7 @@ func (a *speaker) Prompt(_ context.Context, r acp.PromptRequest) (acp.PromptResp
 	code := play(script.String(), a)
 	if code != 0 || strings.Contains(script.String(), "\nexit 0") {
 		a.done <- code
-		select {}
+		forever()
 	}
 	return a.answer, a.refusal
 }

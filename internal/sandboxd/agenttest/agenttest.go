@@ -8,6 +8,8 @@ package agenttest
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -23,13 +25,13 @@ import (
 const marker = "be-an-agent"
 
 // Command starts this agent: "acp" over the Agent Client Protocol, "text" with the prompt on standard input, or a hostile
-// one of agents.
-func Command(kind string) []string {
+// one of agents, some of which take arguments.
+func Command(kind string, args ...string) []string {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
 	}
-	return []string{self, marker, kind}
+	return append([]string{self, marker, kind}, args...)
 }
 
 // Main runs the agent and exits, if the process was started by Command; else it returns.
@@ -37,27 +39,39 @@ func Main() {
 	if len(os.Args) < 3 || os.Args[1] != marker {
 		return
 	}
-	run, ok := agents[os.Args[2]]
+	run, ok := agents()[os.Args[2]]
 	if !ok {
 		fail("no agent " + os.Args[2])
 	}
 	os.Exit(run())
 }
 
-var agents = map[string]func() int{
-	"text": textAgent,
-	"acp":  acpAgent,
-	// mute never answers anything.
-	"mute": func() int { select {} },
-	// deaf ends at once, without reading its input.
-	"deaf": func() int { return 0 },
-	// closed closes its output and stays.
-	"closed": func() int { _ = os.Stdout.Close(); select {} },
-	// huge answers the first request with a line that is longer than anyone should read.
-	"huge": func() int {
-		fmt.Println(`{"jsonrpc":"2.0","id":1,"result":{"x":"` + strings.Repeat("x", 12<<20) + `"}}`)
-		select {}
-	},
+func agents() map[string]func() int {
+	return map[string]func() int{
+		"text":   textAgent,
+		"acp":    acpAgent,
+		"replay": replay,
+		"recite": recite,
+		// mute never answers anything.
+		"mute": func() int { forever(); return 0 },
+		// deaf ends at once, without reading its input.
+		"deaf": func() int { return 0 },
+		// closed closes its output and stays.
+		"closed": func() int { _ = os.Stdout.Close(); forever(); return 0 },
+		// huge answers the first request with a line that is longer than anyone should read.
+		"huge": func() int {
+			fmt.Println(`{"jsonrpc":"2.0","id":1,"result":{"x":"` + strings.Repeat("x", 12<<20) + `"}}`)
+			forever()
+			return 0
+		},
+	}
+}
+
+// forever waits for the end.
+func forever() {
+	for {
+		_ = syscall.Pause()
+	}
 }
 
 func fail(text string) {
@@ -134,8 +148,8 @@ var steps = map[string]func(rest string, v voice){
 	"write":  func(rest string, _ voice) { path, text, _ := strings.Cut(rest, " "); write(path, unescape(text)+"\n") },
 	"sh":     func(rest string, _ voice) { shell(rest) },
 	"exit":   func(rest string, _ voice) { panic(stopped(number(rest))) },
-	"die":    func(string, voice) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); select {} },
-	"hang":   func(string, voice) { select {} },
+	"die":    func(string, voice) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); forever() },
+	"hang":   func(string, voice) { forever() },
 	"stubborn": func(string, voice) {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
 	},
@@ -186,4 +200,39 @@ func shell(command string) {
 		fmt.Fprintln(os.Stderr, lines.Text())
 	}
 	must(err)
+}
+
+// replay plays the agent's part of a recorded conversation: lines of {"from": "client"|"agent", "message": ...}. For each
+// message of the client it waits for one line, whatever that says.
+func replay() int {
+	recording, err := os.Open(os.Args[3])
+	must(err)
+	in := bufio.NewReaderSize(os.Stdin, 1<<20)
+	lines := bufio.NewScanner(recording)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var l struct {
+			From    string
+			Message json.RawMessage
+		}
+		must(json.Unmarshal(lines.Bytes(), &l))
+		if l.From == "agent" {
+			var compact bytes.Buffer
+			must(json.Compact(&compact, l.Message))
+			fmt.Println(compact.String())
+		} else if _, err := in.ReadBytes('\n'); err != nil {
+			return 0
+		}
+	}
+	_, _ = io.Copy(io.Discard, in)
+	return 0
+}
+
+// recite prints a file on standard output and ends with the exit code that follows its name.
+func recite() int {
+	data, err := os.ReadFile(os.Args[3])
+	must(err)
+	_, err = os.Stdout.Write(data)
+	must(err)
+	return number(os.Args[4])
 }

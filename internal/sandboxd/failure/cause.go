@@ -55,7 +55,7 @@ func FromOutput(text string) Cause { return Cause{Text: strings.TrimSpace(text),
 var (
 	textKeys   = []string{"message", "description", "error_description", "detail", "details", "reason", "title"}
 	nestedKeys = []string{"error", "errors", "data", "cause", "body", "responseBody", "response", "result"}
-	typeKeys   = []string{"type", "name", "code", "status", "error"}
+	typeKeys   = []string{"type", "name", "errorName", "code", "status", "error"}
 	statusKeys = []string{"statusCode", "status_code", "status", "code", "api_error_status"}
 	retryKeys  = []string{"retryAfter", "retry_after", "retry-after", "Retry-After", "retryDelay"}
 	headerKeys = []string{"responseHeaders", "headers"}
@@ -63,7 +63,7 @@ var (
 
 // generic are texts that say only that there was an error; whatever stands beside or below them is better.
 var generic = []string{
-	"", "error", "internal error", "unknown error", "an error occurred", "request failed", "unexpected error", "failed",
+	"", "error", "internal error", "unknown error", "an error occurred", "request failed", "unexpected error", "failed", "opencode service failure", "invalid params",
 	"agent failed to generate a response", "unknownerror", "apierror", "null", "undefined", "{}", "[object object]",
 }
 

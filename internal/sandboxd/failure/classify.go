@@ -38,7 +38,7 @@ var rules = []rule{
 		class:    contract.ContextOverflow,
 		statuses: []int{413},
 		types:    []string{"context_length_exceeded", "ContextOverflowError", "request_too_large"},
-		strong:   []string{"prompt is too long", "context_length_exceeded", "maximum context length", "exceeds the context window"},
+		strong:   []string{"prompt is too long", "exceeds model limit", "context_length_exceeded", "maximum context length", "exceeds the context window"},
 		phrases:  []string{"context window", "input is too long", "exceeds the maximum number of tokens"},
 	},
 	{
@@ -59,7 +59,9 @@ var rules = []rule{
 			"not logged in", "invalid x-api-key", "invalid api key", "incorrect api key", "api key not valid",
 			"api key is missing", "missing api key", "please run /login", "providerautherror", "authentication_error",
 		},
-		phrases: []string{"unauthorized", "authentication", "invalid bearer token", "no auth credentials", "forbidden", "missing environment variable"},
+		phrases: []string{"unauthorized", "authentication", "invalid bearer token", "no auth credentials", "forbidden", "does not have permission",
+			"missing environment variable",
+		},
 	},
 	{
 		class:    contract.ProviderRateLimited,
@@ -71,7 +73,7 @@ var rules = []rule{
 	{
 		class:    contract.ProviderUnavailable,
 		statuses: []int{408, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529},
-		types:    []string{"overloaded_error", "api_error", "server_error", "timeout_error", "UNAVAILABLE", "ECONNREFUSED", "ECONNRESET", "ConnectionRefused"},
+		types:    []string{"overloaded_error", "api_error", "server_error", "overloaded", "timeout_error", "UNAVAILABLE", "ECONNREFUSED", "ECONNRESET", "ConnectionRefused"},
 		strong:   []string{"overloaded_error", "stream disconnected before completion"},
 		phrases: []string{
 			"overloaded", "connection refused", "connection reset", "connection error", "connection closed", "econnrefused", "econnreset",
