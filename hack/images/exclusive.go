@@ -32,23 +32,33 @@ func (b *builder) locked(ctx context.Context, do func() error) error {
 	return do()
 }
 
-// lock waits for the lock in small steps, so that a person can interrupt it.
+// lock takes the lock, and waits for it in small steps, so that a person can interrupt it.
 func (b *builder) lock(ctx context.Context, f *os.File) error {
-	for waited := false; ; waited = true {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("lock %s: %w", f.Name(), err)
-		}
-		if !waited {
-			b.progress.say("waiting for another build to end")
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
+	taken, err := tryLock(f)
+	if taken || err != nil {
+		return err
 	}
+	return b.progress.step(ctx, "wait for another build to end", func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(200 * time.Millisecond):
+			}
+			if taken, err := tryLock(f); taken || err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func tryLock(f *os.File) (bool, error) {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return true, nil
 }

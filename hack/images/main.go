@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b := &builder{settings: s, progress: progress{out: os.Stderr, every: 10 * time.Second}}
+	b := &builder{settings: s, progress: progress{out: os.Stderr, every: 15 * time.Second}}
 	names := args[1:]
 	switch args[0] {
 	case "build":
