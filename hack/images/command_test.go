@@ -84,7 +84,7 @@ func TestDiskAdvice(t *testing.T) {
 		t.Errorf("error %v does not wrap the cause", err)
 	}
 	other := errors.New("other")
-	if got := diskAdvice(other); got != other {
+	if got := diskAdvice(other); !errors.Is(got, other) || got.Error() != "other" {
 		t.Errorf("advice on %v: %v", other, got)
 	}
 }

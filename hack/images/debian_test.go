@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -76,9 +77,7 @@ func TestWriteDebian(t *testing.T) {
 for a in "$@"; do echo "$a"; done > %[1]s
 echo "TMPDIR=$TMPDIR SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" >> %[1]s
 cat %[2]s`, asked, root)}
-	for name, script := range fakeApt {
-		scripts[name] = script
-	}
+	maps.Copy(scripts, fakeApt)
 	fakePrograms(t, scripts)
 	var layer bytes.Buffer
 	if err := b.writeDebian(t.Context(), &layer); err != nil {
@@ -101,9 +100,7 @@ cat %[2]s`, asked, root)}
 func TestWriteDebianSaysWhatMmdebstrapSaid(t *testing.T) {
 	b, _ := newBuilder(t)
 	scripts := map[string]string{"mmdebstrap": `echo "E: Temporary failure resolving 'mirror.example.com'" >&2; exit 25`}
-	for name, script := range fakeApt {
-		scripts[name] = script
-	}
+	maps.Copy(scripts, fakeApt)
 	fakePrograms(t, scripts)
 	err := b.writeDebian(t.Context(), &bytes.Buffer{})
 	wantError(t, err, "mmdebstrap: exit status 25", "check the network", "mirror.example.com")
@@ -112,9 +109,7 @@ func TestWriteDebianSaysWhatMmdebstrapSaid(t *testing.T) {
 func TestWriteDebianNeedsAWholeRootFilesystem(t *testing.T) {
 	b, _ := newBuilder(t)
 	scripts := map[string]string{"mmdebstrap": "exit 0"}
-	for name, script := range fakeApt {
-		scripts[name] = script
-	}
+	maps.Copy(scripts, fakeApt)
 	fakePrograms(t, scripts)
 	wantError(t, b.writeDebian(t.Context(), &bytes.Buffer{}), "files to edit")
 }

@@ -145,7 +145,7 @@ func TestDockerfileMakesTheSameUsers(t *testing.T) {
 
 func TestDockerfilePinsTheSamePackagesOfNpm(t *testing.T) {
 	stages := dockerfile(t)
-	var want []string
+	want := make([]string, 0, len(openCodeFiles))
 	for _, f := range openCodeFiles {
 		want = append(want, fmt.Sprintf("RUN fetch %s %s %s", f.pkg.name, f.pkg.version, f.pkg.integrity))
 		place := fmt.Sprintf("COPY --from=npm --chown=0:0 --chmod=%04o /npm/%s/package/%s %s", f.mode, f.pkg.name, f.source, f.target)

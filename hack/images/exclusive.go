@@ -19,7 +19,7 @@ func (b *builder) locked(ctx context.Context, do func() error) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if err := b.lock(ctx, f); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	_ "embed" // for the source of the layers
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,7 +65,7 @@ func writeContent(tw *tar.Writer, name string, f file) error {
 	if err != nil {
 		return err
 	}
-	defer content.Close()
+	defer func() { _ = content.Close() }()
 	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: f.mode, Size: size, ModTime: epoch}); err != nil {
 		return err
 	}
@@ -81,8 +82,7 @@ func fromDisk(path string) func() (io.ReadCloser, int64, error) {
 		}
 		info, err := f.Stat()
 		if err != nil {
-			f.Close()
-			return nil, 0, err
+			return nil, 0, errors.Join(err, f.Close())
 		}
 		return f, info.Size(), nil
 	}

@@ -26,8 +26,9 @@ func TestWriteFiles(t *testing.T) {
 		Mode int64
 		Text string
 	}
-	var got []entry
-	for _, e := range unpackTar(t, &layer) {
+	entries := unpackTar(t, &layer)
+	got := make([]entry, 0, len(entries))
+	for _, e := range entries {
 		if !e.ModTime.Equal(epoch) || e.Uid != 0 || e.Gid != 0 {
 			t.Errorf("%s is from %s and of %d:%d", e.Name, e.ModTime, e.Uid, e.Gid)
 		}

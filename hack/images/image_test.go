@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -66,7 +67,7 @@ func packedLayers(t *testing.T, b *builder, made built) []v1.Hash {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer archive.Close()
+	defer func() { _ = archive.Close() }()
 	var digests []v1.Hash
 	for _, e := range unpackTar(t, archive) {
 		if !strings.HasSuffix(e.Name, ".tar.zst") {
@@ -225,7 +226,7 @@ func TestBuildAllNamesTheImageThatFails(t *testing.T) {
 func TestUnknownCommands(t *testing.T) {
 	checkout(t)
 	for _, args := range [][]string{nil, {"bild"}, {"ref"}} {
-		if err := run(t.Context(), args); err != errUsage {
+		if err := run(t.Context(), args); !errors.Is(err, errUsage) {
 			t.Errorf("%v: error = %v, want the usage", args, err)
 		}
 	}

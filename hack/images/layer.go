@@ -35,7 +35,7 @@ type recipe struct {
 func keyOf(inputs ...string) string {
 	h := sha256.New()
 	for _, in := range inputs {
-		fmt.Fprintf(h, "%d:%s", len(in), in)
+		_, _ = fmt.Fprintf(h, "%d:%s", len(in), in) // a hash takes everything
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
@@ -186,8 +186,8 @@ func replaceFile(path, folder string, write func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
+	defer func() { _ = os.Remove(f.Name()) }()
+	defer func() { _ = f.Close() }()
 	buffered := bufio.NewWriterSize(f, 1<<20)
 	if err := write(buffered); err != nil {
 		return diskAdvice(err)

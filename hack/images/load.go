@@ -47,14 +47,13 @@ func (b *builder) loadAll(ctx context.Context, chosen []definition) error {
 
 // importAll hands the archives to the cluster's own command, which knows where its containerd is.
 func (b *builder) importAll(ctx context.Context, missing []built) error {
-	args := []string{"run", "./hack/cluster", "load"}
-	var references []string
+	archives, references := make([]string, 0, len(missing)), make([]string, 0, len(missing))
 	for _, m := range missing {
-		args = append(args, m.Archive)
+		archives = append(archives, m.Archive)
 		references = append(references, m.Reference)
 	}
 	b.progress.say("loading %s into the cluster", strings.Join(references, ", "))
-	cmd := command(ctx, "go", args...)
+	cmd := command(ctx, "go", append([]string{"run", "./hack/cluster", "load"}, archives...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = b.root, b.progress.out, b.progress.out // it tells its own progress
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("load into the cluster (`make up` starts it): %w", err)

@@ -65,14 +65,17 @@ func (b *builder) fetchNpm(ctx context.Context, p npmPackage) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }()
 	pack := command(ctx, "npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", folder, p.name+"@"+p.version)
 	if _, err := output(pack); err != nil {
 		return "", err
 	}
 	fetched, err := filepath.Glob(filepath.Join(folder, "*.tgz"))
-	if err != nil || len(fetched) != 1 {
-		return "", fmt.Errorf("npm pack of %s left %d archives, want 1 (%v)", p.name, len(fetched), err)
+	if err != nil {
+		return "", err
+	}
+	if len(fetched) != 1 {
+		return "", fmt.Errorf("npm pack of %s left %d archives, want 1", p.name, len(fetched))
 	}
 	if err := p.verify(fetched[0]); err != nil {
 		return "", err
@@ -86,7 +89,7 @@ func (p npmPackage) verify(archive string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	h := sha512.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return err

@@ -103,7 +103,7 @@ func digestOf(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err
@@ -153,7 +153,7 @@ func readFromLayer(l cachedLayer, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer content.Close()
+	defer func() { _ = content.Close() }()
 	entries := tar.NewReader(content)
 	for {
 		h, err := entries.Next()

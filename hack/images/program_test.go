@@ -79,7 +79,7 @@ func assertStaticAndStripped(t *testing.T, binary string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	for _, segment := range f.Progs {
 		if segment.Type == elf.PT_INTERP {
 			t.Error("the program needs a dynamic loader")

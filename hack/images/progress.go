@@ -47,7 +47,7 @@ func (p progress) signsOfLife(title string, start time.Time) (stop func()) {
 }
 
 func (p progress) say(format string, args ...any) {
-	fmt.Fprintf(p.out, "images: "+format+"\n", args...)
+	_, _ = fmt.Fprintf(p.out, "images: "+format+"\n", args...) // the work goes on when nobody watches
 }
 
 func since(start time.Time) time.Duration {

@@ -57,7 +57,7 @@ func (b *builder) pushOne(ctx context.Context, m built) error {
 	case held != "":
 		return fmt.Errorf("the registry has another image of the name %s (%s, ours is %s): choose another VERSION", m.Reference, held, m.Digest)
 	}
-	return b.progress.step(ctx, "push "+m.Reference, func(ctx context.Context) error {
+	return b.progress.step(ctx, "push "+m.Reference, func(context.Context) error {
 		img, err := m.image(gzipped)
 		if err != nil {
 			return err
