@@ -64,7 +64,7 @@ func generateAPI() error {
 }
 
 func generateRoles() error {
-	return controllerGen("rbac:roleName=sandkeep-manager", "paths=./controllers/...", "output:rbac:dir="+rbacDir)
+	return controllerGen("rbac:roleName=sandkeep-manager", "paths=./controllers/...", "paths=./cmd/manager", "output:rbac:dir="+rbacDir)
 }
 
 func controllerGen(args ...string) error {

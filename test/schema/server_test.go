@@ -26,11 +26,7 @@ func newRealServer(t *testing.T) realServer {
 func (s realServer) store(t *testing.T, before, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	t.Helper()
 	stored := object.DeepCopy()
-	if namespaced, err := s.client.IsObjectNamespaced(stored); err != nil {
-		return nil, err
-	} else if namespaced {
-		stored.SetNamespace(s.namespace)
-	}
+	s.place(t, stored)
 	if before != nil {
 		stored.SetResourceVersion(before.GetResourceVersion())
 		return stored, s.client.Update(t.Context(), stored)
