@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Outcome is how a run ended.
@@ -35,6 +36,13 @@ const (
 	// Stopped is the answer to SIGTERM: somebody wanted the pod to end before the agent did.
 	Stopped FailureClass = "Stopped"
 )
+
+// failureClasses are all that a sandbox may claim. A class that only the manager can see, with retries that nothing counts,
+// is not the sandbox's to choose.
+var failureClasses = []FailureClass{
+	CloneFailed, AgentCrashed, AgentSilent, ProviderAuthenticationFailed, ProviderRateLimited, ProviderQuotaExhausted,
+	ProviderUnavailable, ContextOverflow, OutOfMemory, PushRejected, Stopped,
+}
 
 // Report is what sandboxd leaves behind when it ends: a claim of the sandbox, never trusted further than that.
 type Report struct {
@@ -74,8 +82,8 @@ type Usage struct {
 // errNotAReport is returned for JSON that no sandboxd wrote.
 var errNotAReport = errors.New("the termination message is not a report")
 
-// DecodeReport reads a termination message. Anything but a whole report with a known outcome is an error, so that a broken
-// one is never taken for success.
+// DecodeReport reads a termination message. Anything but a whole report with a known outcome and class is an error, so that
+// a broken one is never taken for success, nor a forged one for what Kubernetes says.
 func DecodeReport(message string) (Report, error) {
 	var r Report
 	if err := json.Unmarshal([]byte(message), &r); err != nil {
@@ -84,14 +92,15 @@ func DecodeReport(message string) (Report, error) {
 	switch {
 	case r.Outcome == OutcomeSucceeded && r.Class == "":
 		return r, nil
-	case r.Outcome == OutcomeFailed && r.Class != "":
+	case r.Outcome == OutcomeFailed && slices.Contains(failureClasses, r.Class):
 		return r, nil
 	default:
 		return Report{}, errNotAReport
 	}
 }
 
-// Encode is the report as JSON of at most limit bytes: texts are cut, the longest first, then commits are dropped from the end.
+// Encode is the report as JSON of at most limit bytes: texts are cut, the longest first, then commits are dropped from the
+// end, and texts at last. Outcome and class are kept.
 func (r Report) Encode(limit int) ([]byte, error) {
 	for {
 		data, err := json.Marshal(r)
@@ -114,13 +123,17 @@ func (r *Report) shrink(excess int) bool {
 		longest = &r.Message
 	}
 	const keep = 64
-	if len(*longest) > 2*keep {
+	switch {
+	case len(*longest) > 2*keep:
 		*longest = truncate(*longest, max(keep, len(*longest)-excess-len(ellipsis)))
-		return true
+	case len(r.Commits) > 0:
+		r.Commits = r.Commits[:len(r.Commits)-1]
+	case r.Summary != "":
+		r.Summary = ""
+	case r.Message != "":
+		r.Message = ""
+	default:
+		return false
 	}
-	if n := len(r.Commits); n > 0 {
-		r.Commits = r.Commits[:n-1]
-		return true
-	}
-	return false
+	return true
 }

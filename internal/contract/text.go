@@ -20,11 +20,32 @@ func truncate(text string, size int) string {
 // Clean makes text from inside a sandbox fit for a status: valid UTF-8, without control characters but newline and tab, at
 // most limit bytes.
 func Clean(text string, limit int) string {
-	text = strings.TrimSpace(strings.Map(printable, strings.ToValidUTF8(text, "")))
-	if len(text) <= limit {
+	return fit(strings.TrimSpace(visible(text)), limit)
+}
+
+// OneLine is Clean with every run of white space as one space, for condition messages.
+func OneLine(text string, limit int) string {
+	return fit(spaced(visible(spaced(text))), limit) // again, since what was dropped may have stood between spaces
+}
+
+// spaced is text with every run of white space as one space.
+func spaced(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// fit cuts text to at most limit bytes.
+func fit(text string, limit int) string {
+	switch {
+	case len(text) <= limit:
 		return text
+	case limit < len(ellipsis):
+		return ""
+	default:
+		return truncate(text, limit-len(ellipsis))
 	}
-	return truncate(text, max(0, limit-len(ellipsis)))
+}
+
+// visible is text as valid UTF-8 of printable characters.
+func visible(text string) string {
+	return strings.Map(printable, strings.ToValidUTF8(text, ""))
 }
 
 // printable drops control and format characters: the latter can reorder what a terminal shows.
@@ -37,9 +58,4 @@ func printable(r rune) rune {
 	default:
 		return r
 	}
-}
-
-// OneLine is Clean with every run of white space as one space, for condition messages.
-func OneLine(text string, limit int) string {
-	return Clean(strings.Join(strings.Fields(text), " "), limit)
 }
