@@ -51,6 +51,7 @@ func adviceFor(said string) string {
 	for _, known := range []struct{ sign, advice string }{
 		{"No space left on device", "free some disk space under .cache and run this again"},
 		{"Could not get lock", "another apt is running: wait for it and run this again"},
+		{"operation not permitted", "installing Debian takes the right to make namespaces (CAP_SYS_ADMIN): run this as root, outside of containers"},
 		{"are you root", "run this as root, or have an administrator install the package"},
 		{"Temporary failure resolving", "the package mirror cannot be found: check the network and apt's sources"},
 		{"Could not connect", "the package mirror does not answer: check the network and apt's proxy settings"},

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // The Debian layer is made by this file and slim.go, so their text belongs to its key.
@@ -38,14 +40,21 @@ func debianRecipe(_ context.Context, b *builder) (recipe, error) {
 	}, nil
 }
 
-// writeDebian installs Debian into a temporary folder and writes it to w, slimmed. Debian has to be installed by its own
-// programs; mmdebstrap runs them in namespaces of their own, so nothing stays mounted when it is interrupted.
+// writeDebian installs Debian into a temporary folder and writes it to w, slimmed.
 func (b *builder) writeDebian(ctx context.Context, w io.Writer) error {
 	if err := b.ensureProgram(ctx, "mmdebstrap"); err != nil {
 		return err
 	}
 	options, sources, err := machineMirrors(ctx)
 	if err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp(b.cache("tmp"), "debian.*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	if err := os.Chmod(folder, 0o755); err != nil { // apt fetches as a user of its own
 		return err
 	}
 	args := slices.Concat([]string{
@@ -55,7 +64,27 @@ func (b *builder) writeDebian(ctx context.Context, w io.Writer) error {
 		"--format=tar",
 	}, options, []string{debianSuite, "-"}, sources)
 	cmd := command(ctx, "mmdebstrap", args...)
-	cmd.Env = append(os.Environ(), "TMPDIR="+b.cache("tmp"), "LC_ALL=C.UTF-8", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch.Unix()))
+	cmd.Env = append(os.Environ(), "TMPDIR="+folder, "LC_ALL=C.UTF-8", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch.Unix()))
+	isolate(cmd)
+	return slimOutput(cmd, w)
+}
+
+// isolate gives a program that mounts things namespaces of its own: when it ends in any way, or we do, its children and
+// mounts end with it. Without root the program has to make such namespaces itself, and mmdebstrap does.
+func isolate(cmd *exec.Cmd) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:   syscall.CLONE_NEWPID,
+		Unshareflags: syscall.CLONE_NEWNS, // Go then makes the mounts private as well
+		Pdeathsig:    syscall.SIGKILL,
+	}
+	cmd.Cancel = func() error { return cmd.Process.Kill() }
+}
+
+// slimOutput runs a program that prints a root filesystem.
+func slimOutput(cmd *exec.Cmd, w io.Writer) error {
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	root, err := cmd.StdoutPipe()
@@ -63,7 +92,7 @@ func (b *builder) writeDebian(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return explain(cmd, err, "")
+		return explain(cmd, err, err.Error())
 	}
 	slimErr := slim(root, w)
 	_, _ = io.Copy(io.Discard, root) // lets the program end and say what went wrong

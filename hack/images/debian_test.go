@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -75,7 +78,7 @@ func TestWriteDebian(t *testing.T) {
 	writeTestFile(t, root, packTar(t, systemFiles()...).String())
 	scripts := map[string]string{"mmdebstrap": fmt.Sprintf(`
 for a in "$@"; do echo "$a"; done > %[1]s
-echo "TMPDIR=$TMPDIR SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH" >> %[1]s
+echo "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH in ${TMPDIR%%/*}" >> %[1]s
 cat %[2]s`, asked, root)}
 	maps.Copy(scripts, fakeApt)
 	fakePrograms(t, scripts)
@@ -87,13 +90,49 @@ cat %[2]s`, asked, root)}
 		"--variant=minbase", "--architectures=amd64", "--include=" + strings.Join(debianPackages, ","), "--format=tar",
 		`--aptopt=Acquire::http::Proxy "http://proxy.example.com:3128";`,
 		"bookworm", "-", "deb http://mirror.example.com/debian/ bookworm main",
-		"TMPDIR=" + b.cache("tmp") + " SOURCE_DATE_EPOCH=946684800",
+		"SOURCE_DATE_EPOCH=946684800 in " + b.cache("tmp"),
 	}
 	if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(readTestFile(t, asked)), "\n")); diff != "" {
 		t.Errorf("mmdebstrap was asked (-want +got):\n%s", diff)
 	}
 	if names := entryNames(unpackTar(t, &layer)); !slices.Contains(names, "workspace/") {
 		t.Errorf("the layer holds %v, want a slimmed root filesystem", names)
+	}
+}
+
+func TestInterruptedDebianLeavesNothing(t *testing.T) {
+	b, _ := newBuilder(t)
+	if os.Geteuid() != 0 {
+		t.Skip("without root mmdebstrap makes its namespaces itself")
+	}
+	folder := t.TempDir()
+	started, survivor := filepath.Join(folder, "started"), filepath.Join(folder, "survivor")
+	scripts := map[string]string{"mmdebstrap": fmt.Sprintf(`
+trap '' INT TERM
+mkdir "$TMPDIR/root" && mount -t tmpfs none "$TMPDIR/root"
+(sleep 0.7; touch %s) &
+touch %s
+while :; do sleep 0.1; done`, survivor, started)}
+	maps.Copy(scripts, fakeApt)
+	fakePrograms(t, scripts)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error)
+	go func() { ended <- b.writeDebian(ctx, &bytes.Buffer{}) }()
+	waitFor(t, started)
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("an interrupted installation counts as a success")
+	}
+	if left := listFolder(t, b.cache("tmp")); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if mounts := readTestFile(t, "/proc/self/mountinfo"); strings.Contains(mounts, b.cache("tmp")) {
+		t.Error("something is still mounted")
+	}
+	time.Sleep(time.Second)
+	if exists(survivor) {
+		t.Error("a child of the installation lives on")
 	}
 }
 

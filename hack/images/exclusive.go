@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -23,13 +24,28 @@ func (b *builder) locked(ctx context.Context, do func() error) error {
 	if err := b.lock(ctx, f); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(b.cache("tmp")); err != nil {
+	if err := removeUnmounted(b.cache("tmp")); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(b.cache("tmp"), 0o755); err != nil {
 		return err
 	}
 	return do()
+}
+
+// removeUnmounted removes a folder unless something is mounted in it: that can be a part of this machine.
+func removeUnmounted(folder string) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	written := strings.ReplaceAll(folder, " ", `\040`)
+	for line := range strings.Lines(string(mounts)) {
+		if at := strings.Fields(line)[4]; strings.HasPrefix(at, written+"/") {
+			return fmt.Errorf("something is mounted in a folder that has to go: run `umount %s` and this again", at)
+		}
+	}
+	return os.RemoveAll(folder)
 }
 
 // lock takes the lock, and waits for it in small steps, so that a person can interrupt it.

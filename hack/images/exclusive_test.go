@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -55,5 +57,30 @@ func TestLockedInAnEmptyCheckout(t *testing.T) {
 	called := false
 	if err := b.locked(t.Context(), func() error { called = true; return nil }); err != nil || !called {
 		t.Errorf("called = %v, %v", called, err)
+	}
+}
+
+func TestLockedDoesNotRemoveWhatIsMounted(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	b, _ := newBuilder(t)
+	precious := filepath.Join(t.TempDir(), "precious")
+	writeTestFile(t, filepath.Join(precious, "file"), "x")
+	at := b.cache("tmp", "root", "dev")
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount(precious, at, "", syscall.MS_BIND, ""); err != nil {
+		t.Skipf("mounts are not allowed here: %v", err)
+	}
+	defer func() {
+		if err := syscall.Unmount(at, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	wantError(t, b.locked(t.Context(), func() error { return nil }), "umount "+at)
+	if !exists(filepath.Join(precious, "file")) {
+		t.Error("a mounted file was removed")
 	}
 }

@@ -32,8 +32,12 @@ var errUsage = errors.New("unknown command")
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
+	interrupted := ctx.Err() != nil
 	stop()
 	switch {
+	case err != nil && interrupted:
+		fmt.Fprintln(os.Stderr, "images: interrupted; what is finished is kept")
+		os.Exit(130)
 	case errors.Is(err, errUsage):
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
