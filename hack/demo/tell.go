@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/test/fixtures/provider"
+)
+
+// tell sums up what became of the Session.
+func (d *demo) tell(ctx context.Context, s *v1alpha1.Session) error {
+	var out bytes.Buffer
+	chapters := []struct {
+		title string
+		write func(context.Context, io.Writer, *v1alpha1.Session) error
+	}{
+		{"Conditions", writeConditions},
+		{"Who paid", d.writePayer},
+		{"What the agent says", writeSummary},
+		{"What it used, by its own account", writeUsage},
+		{"What it pushed", d.writeDiff},
+		{"Try next", d.writeHints},
+	}
+	for _, chapter := range chapters {
+		fmt.Fprintf(&out, "\n%s\n", chapter.title)
+		var text bytes.Buffer
+		if err := chapter.write(ctx, &text, s); err != nil {
+			return err
+		}
+		for line := range strings.Lines(text.String()) {
+			out.WriteString("  " + line)
+		}
+	}
+	d.progress.Printf("%s", out.String())
+	return nil
+}
+
+// verdict is an error unless the Session has succeeded.
+func (d *demo) verdict(s *v1alpha1.Session) error {
+	if meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionSucceeded) {
+		return nil
+	}
+	return errors.New("the Session did not succeed; its conditions above say why")
+}
+
+func writeConditions(_ context.Context, out io.Writer, s *v1alpha1.Session) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "TYPE\tSTATUS\tREASON\tMESSAGE") // Flush returns the error
+	for _, c := range sorted(s.Status.Conditions) {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", c.Type, c.Status, c.Reason, c.Message)
+	}
+	return table.Flush()
+}
+
+// sorted puts Ready first, as the sum of the others.
+func sorted(conditions []metav1.Condition) []metav1.Condition {
+	list := slices.Clone(conditions)
+	slices.SortFunc(list, func(a, b metav1.Condition) int {
+		if (a.Type == v1alpha1.ConditionReady) != (b.Type == v1alpha1.ConditionReady) {
+			if a.Type == v1alpha1.ConditionReady {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Type, b.Type)
+	})
+	return list
+}
+
+// writePayer compares the credential that the Session names with the key that the provider saw.
+func (d *demo) writePayer(ctx context.Context, out io.Writer, s *v1alpha1.Session) error {
+	for _, c := range s.Status.Credentials {
+		_, _ = fmt.Fprintf(out, "%s %s for provider %s (%s/%s, delivered by %s)\n", c.Ref.Kind, c.Ref.Name, c.Provider, c.Source, c.Method, c.Delivery)
+	}
+	given := provider.Fingerprint(d.payer.key)
+	_, _ = fmt.Fprintf(out, "key in the Secret:         %s (the first digits of its SHA-256)\n", given)
+	if d.payer.real {
+		return nil
+	}
+	stats, err := d.scene.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	seen, known := stats.Keys[given]
+	if !known {
+		return fmt.Errorf("the provider has not seen the key with fingerprint %s", given)
+	}
+	requests := 0
+	for _, model := range seen.Models {
+		requests += model.Requests
+	}
+	_, _ = fmt.Fprintf(out, "key seen by the provider:  %s in header %s, %d requests\n", given, seen.Header, requests)
+	return nil
+}
+
+func writeSummary(_ context.Context, out io.Writer, s *v1alpha1.Session) error {
+	if s.Status.Result != nil && s.Status.Result.Summary != "" {
+		_, _ = fmt.Fprintln(out, s.Status.Result.Summary)
+		return nil
+	}
+	_, _ = fmt.Fprintln(out, "nothing")
+	return nil
+}
+
+func writeUsage(_ context.Context, out io.Writer, s *v1alpha1.Session) error {
+	u := s.Status.Usage
+	if u == nil {
+		u = &v1alpha1.Usage{}
+	}
+	_, _ = fmt.Fprintf(out, "%d tokens in, %d tokens out\n", value(u.InputTokens), value(u.OutputTokens))
+	return nil
+}
+
+func (d *demo) writeDiff(ctx context.Context, out io.Writer, s *v1alpha1.Session) error {
+	if s.Status.Result == nil || len(s.Status.Result.Commits) == 0 {
+		_, _ = fmt.Fprintln(out, "nothing")
+		return nil
+	}
+	for _, c := range s.Status.Result.Commits {
+		_, _ = fmt.Fprintf(out, "commit %s on branch %s of %s\n", c.Commit, c.Branch, c.Repository)
+		diff, err := d.scene.Diff(ctx, repository, baseBranch, c.Branch)
+		if err != nil {
+			return err
+		}
+		_, _ = io.WriteString(out, diff)
+	}
+	return nil
+}
+
+func (d *demo) writeHints(_ context.Context, out io.Writer, s *v1alpha1.Session) error {
+	if !d.Existing {
+		_, _ = fmt.Fprintf(out, "export KUBECONFIG=%s\n", d.Kubeconfig())
+	}
+	_, _ = fmt.Fprintf(out, "kubectl -n %s get sess -o wide\n", namespace)
+	_, _ = fmt.Fprintf(out, "kubectl -n %s describe sess %s\n", namespace, s.Name)
+	_, _ = fmt.Fprintf(out, "kubectl -n %s logs %s\n", namespace, s.Status.PodName)
+	_, _ = fmt.Fprintf(out, "kubectl explain session.spec\n")
+	return nil
+}
+
+func value(p *int64) int64 {
+	if p == nil {
+		return 0
+	}
+	return *p
+}

@@ -1,0 +1,65 @@
+package install
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Install applies what config renders to with these images, and waits until it works.
+func (s Source) Install(ctx context.Context, c client.Client, detail io.Writer, images Images) error {
+	objects, err := s.Render(ctx, images)
+	if err != nil {
+		return err
+	}
+	if err := Apply(ctx, c, objects); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(detail, "%d objects applied\n", len(objects))
+	return RollOut(ctx, c, detail, objects)
+}
+
+// Config is the way to the cluster: the local one, or that of the current kubeconfig where the user brings one.
+func (s Source) Config() (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	if !s.Existing {
+		rules.ExplicitPath = s.Kubeconfig()
+	}
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w; start a cluster with `make up`, or set CLUSTER=existing to use that of your own kubeconfig", err)
+	}
+	config.QPS, config.Burst = 100, 200
+	return config, nil
+}
+
+// Kubeconfig is the file of the local cluster.
+func (s Source) Kubeconfig() string {
+	if dir := os.Getenv("CLUSTER_DIR"); dir != "" {
+		return filepath.Join(dir, "kubeconfig")
+	}
+	return filepath.Join(s.Root, ".cluster", "kubeconfig")
+}
+
+// WriteFile renders one file that installs everything, for kubectl apply --server-side -f.
+func WriteFile(path string, objects []*unstructured.Unstructured) error {
+	first, rest := split(objects)
+	text, err := encode(append(first, rest...))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("make the folder of %s: %w", path, err)
+	}
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package install
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	sigsyaml "sigs.k8s.io/yaml"
+)
+
+// placeholder is the registry that the manifests of config name; only the images below it are ours to replace.
+const placeholder = "ghcr.io/sandkeep"
+
+// parts are what an installation consists of, in the order in which it is applied: config/default brings the Kinds that the
+// others are of.
+var parts = []string{"config/default", "config/providers", "config/classes"}
+
+// Render is everything that an installation consists of, with the references of images in the place of those that the files
+// name.
+func (s Source) Render(ctx context.Context, images Images) ([]*unstructured.Unstructured, error) {
+	var all []*unstructured.Unstructured
+	for _, part := range parts {
+		objects, err := s.build(ctx, part)
+		if err != nil {
+			return nil, fmt.Errorf("render %s: %w", part, err)
+		}
+		all = append(all, objects...)
+	}
+	for _, o := range all {
+		o.Object = replaced(o.Object, images).(map[string]any)
+	}
+	return all, nil
+}
+
+func (s Source) build(ctx context.Context, part string) ([]*unstructured.Unstructured, error) {
+	var out, complaints bytes.Buffer
+	if err := s.goTo(ctx, &out, &complaints, "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", part); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, complaints.String())
+	}
+	return decode(&out)
+}
+
+// decode reads a stream of YAML documents.
+func decode(r io.Reader) ([]*unstructured.Unstructured, error) {
+	decoder := yaml.NewYAMLOrJSONDecoder(r, 4096)
+	var objects []*unstructured.Unstructured
+	for {
+		o := &unstructured.Unstructured{}
+		err := decoder.Decode(&o.Object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(o.Object) > 0 {
+			objects = append(objects, o)
+		}
+	}
+}
+
+// encode is the opposite of decode.
+func encode(objects []*unstructured.Unstructured) ([]byte, error) {
+	var out bytes.Buffer
+	for _, o := range objects {
+		text, err := sigsyaml.Marshal(o.Object)
+		if err != nil {
+			return nil, fmt.Errorf("write %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+		out.WriteString("---\n")
+		out.Write(text)
+	}
+	return out.Bytes(), nil
+}
+
+// replaced puts references of images into every string that is one of the placeholders. Unlike kustomize's own way this finds
+// them wherever they are: in a variable of the manager, or in the template of a class.
+func replaced(value any, images Images) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for key := range v {
+			v[key] = replaced(v[key], images)
+		}
+	case []any:
+		for i := range v {
+			v[i] = replaced(v[i], images)
+		}
+	case string:
+		return reference(v, images)
+	}
+	return value
+}
+
+func reference(text string, images Images) string {
+	registry, image := path.Split(text)
+	name, _, _ := strings.Cut(image, ":")
+	if ref, known := images[name]; known && registry == placeholder+"/" {
+		return ref
+	}
+	return text
+}
