@@ -185,7 +185,7 @@ func openRegular(root *os.Root, name string) (*os.File, error) {
 		return nil, err
 	}
 	if !stat.Mode().IsRegular() {
-		return nil, errDamaged
+		return nil, errors.New("it is not a regular file")
 	}
 	return root.Open(name)
 }

