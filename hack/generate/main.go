@@ -4,10 +4,13 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
+	"syscall"
 )
 
 // The places of what is generated.
@@ -20,21 +23,24 @@ const (
 func main() {
 	check := flag.Bool("check", false, "change nothing, and fail when a generated file is stale")
 	flag.Parse()
-	if err := run(*check); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *check)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(check bool) error {
+func run(ctx context.Context, check bool) error {
 	if !check {
-		return generate()
+		return generate(ctx)
 	}
 	before, err := readGenerated()
 	if err != nil {
 		return err
 	}
-	if err := generate(); err != nil {
+	if err := generate(ctx); err != nil {
 		return err
 	}
 	after, err := readGenerated()
@@ -47,28 +53,28 @@ func run(check bool) error {
 	return before.compare(after)
 }
 
-func generate() error {
-	if err := generateAPI(); err != nil {
+func generate(ctx context.Context) error {
+	if err := generateAPI(ctx); err != nil {
 		return err
 	}
 	if err := trimCRDs(crdDir); err != nil {
 		return err
 	}
-	return generateRoles()
+	return generateRoles(ctx)
 }
 
 // generateAPI keeps metadata of podTemplate, which controller-gen drops otherwise.
-func generateAPI() error {
-	return controllerGen("object", "applyconfiguration", "crd:generateEmbeddedObjectMeta=true",
+func generateAPI(ctx context.Context) error {
+	return controllerGen(ctx, "object", "applyconfiguration", "crd:generateEmbeddedObjectMeta=true",
 		"paths=./"+apiDir+"/...", "output:crd:dir="+crdDir)
 }
 
-func generateRoles() error {
-	return controllerGen("rbac:roleName=sandkeep-manager", "paths=./controllers/...", "paths=./cmd/manager", "output:rbac:dir="+rbacDir)
+func generateRoles(ctx context.Context) error {
+	return controllerGen(ctx, "rbac:roleName=sandkeep-manager", "paths=./controllers/...", "paths=./cmd/manager", "output:rbac:dir="+rbacDir)
 }
 
-func controllerGen(args ...string) error {
-	cmd := exec.Command("go", append([]string{"tool", "-modfile=hack/tools/go.mod", "controller-gen"}, args...)...)
+func controllerGen(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"tool", "-modfile=hack/tools/go.mod", "controller-gen"}, args...)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("controller-gen %v: %w", args, err)
