@@ -77,7 +77,7 @@ const maxSubject = 72
 
 // commitMessage describes what an agent left uncommitted, in the first line of its own last words where it had any.
 func (r *run) commitMessage(summary string) string {
-	subject, _, _ := strings.Cut(strings.TrimSpace(r.redactor.String(summary)), "\n")
+	subject, _, _ := strings.Cut(strings.TrimSpace(r.clean(summary)), "\n")
 	if subject = contract.OneLine(strings.TrimLeft(subject, "# *-"), maxSubject); subject == "" {
 		subject = "Work of session " + r.config.Session.Name
 	}

@@ -38,7 +38,7 @@ func openCode(t *testing.T, protocol contract.Protocol, prompt string) *sandbox 
 	s.config.Credentials = []contract.Credential{{
 		Provider: "anthropic", Delivery: contract.DeliveryEnv, BaseURL: provider.Start(t, provider.Options{}) + "/",
 		SecretName: "anthropic", SecretKey: "api-key",
-		Env: []contract.EnvVar{{Name: "ANTHROPIC_API_KEY", Value: "$(API_KEY)"}, {Name: "ANTHROPIC_BASE_URL", Value: "$(BASE_URL)/v1"}},
+		Env:   []contract.EnvVar{{Name: "ANTHROPIC_API_KEY", Value: "$(API_KEY)"}, {Name: "ANTHROPIC_BASE_URL", Value: "$(BASE_URL)/v1"}},
 		Files: []contract.FileSpec{{Path: ".local/share/opencode/auth.json", Content: `{"anthropic":{"type":"api","key":"$(API_KEY)"}}`}},
 	}}
 	s.env = append(s.env, contract.APIKeyEnv(0)+"="+deliveredKey, "ANTHROPIC_API_KEY=from-the-image", "OPENAI_API_KEY=from-the-image")

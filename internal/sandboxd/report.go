@@ -4,6 +4,7 @@ import (
 	"os"
 
 	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/transcript"
 )
 
 // fallbackLimit is the most that a report may have while it is not known what the manager allows: what the kubelet takes
@@ -24,16 +25,19 @@ const (
 func (r *run) failed(class contract.FailureClass, message string) contract.Report {
 	return contract.Report{
 		Outcome: contract.OutcomeFailed, Class: class, PushStarted: r.pushStarted,
-		Message: contract.OneLine(r.redactor.String(message), maxMessage),
+		Message: contract.OneLine(r.clean(message), maxMessage),
 	}
 }
+
+// clean takes control sequences out of a text before it looks for keys, which could hide behind them.
+func (r *run) clean(text string) string { return r.redactor.String(transcript.Printable(text)) }
 
 // ownWords are the agent's words as they may go into a report.
 func (r *run) ownWords(text string) string {
 	if r.config.ReportText == contract.ReportTextNone {
 		return ""
 	}
-	return contract.Clean(r.redactor.String(text), maxSummary)
+	return contract.Clean(r.clean(text), maxSummary)
 }
 
 // write leaves a report behind. The file is the kubelet's, mounted by itself, so it is written over and not replaced.

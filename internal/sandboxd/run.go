@@ -162,7 +162,7 @@ func (r *run) work(ctx context.Context) agent.Result {
 		Dir: r.workDir(), Workspace: r.Dirs.Workspace, Home: r.Dirs.Home, Env: built.Env,
 		Silence: r.config.SilenceTimeout.Duration(), Patience: r.patience(),
 		Started: r.ready, OOMKills: func() int64 { return oomKills(r.Dirs.Cgroup) },
-		Tree: r.Tree, Transcript: r.transcript,
+		Tree: r.Tree, Transcript: r.transcript, Redactor: r.redactor,
 	}
 	result := job.Run(ctx)
 	if err := os.Remove(r.Dirs.readyFile()); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -226,7 +226,7 @@ func (c *conversation) noSuchModel(err error) *failure.Failure {
 	}
 	fault := c.refused("the choice of a model", err)
 	if fault != gone && fault.Class == contract.AgentCrashed {
-		fault.Message = fmt.Sprintf("The agent does not take the model %q: %s", c.job.Model, errorText(err))
+		fault.Message = fmt.Sprintf("The agent does not take the model %q: %s", c.job.Model, c.errorText(err))
 		if known := c.feed.knownModels(); known != "" {
 			fault.Message += "; it knows " + known
 		}
@@ -265,9 +265,9 @@ func (c *conversation) refused(what string, err error) *failure.Failure {
 	case errors.Is(err, errGone):
 		return gone
 	case errors.As(err, &refusal) && refusal.Code == authRequired:
-		return failure.FromCause(failure.Cause{Types: []string{"authentication_failed"}, Text: errorText(err)})
+		return failure.FromCause(failure.Cause{Types: []string{"authentication_failed"}, Text: c.errorText(err)})
 	default:
-		return failure.FromCause(c.withoutModels(causeOf(err)))
+		return failure.FromCause(c.withoutModels(c.causeOf(err)))
 	}
 }
 
@@ -283,8 +283,14 @@ func (c *conversation) withoutModels(cause failure.Cause) failure.Cause {
 	return cause
 }
 
-// causeOf reads a JSON-RPC error; its data often holds the provider's own.
-func causeOf(err error) failure.Cause {
+// causeOf reads a JSON-RPC error; its data often holds the provider's own. Keys are taken out before the text is cut.
+func (c *conversation) causeOf(err error) failure.Cause {
+	cause := rawCauseOf(err)
+	cause.Text = c.job.Redactor.String(cause.Text)
+	return cause
+}
+
+func rawCauseOf(err error) failure.Cause {
 	var refusal *acp.RequestError
 	if !errors.As(err, &refusal) {
 		return failure.FromText(err.Error())
@@ -293,7 +299,9 @@ func causeOf(err error) failure.Cause {
 	return failure.FromValue(map[string]any{"message": message, "data": refusal.Data})
 }
 
-func errorText(err error) string { return contract.OneLine(causeOf(err).Text, maxStderr) }
+func (c *conversation) errorText(err error) string {
+	return contract.OneLine(c.causeOf(err).Text, maxStderr)
+}
 
 // explain completes a verdict with what the process's end tells.
 func (c *conversation) explain(fault *failure.Failure) *failure.Failure {

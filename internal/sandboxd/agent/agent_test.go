@@ -55,6 +55,7 @@ func job(t *testing.T, kind, prompt string) (*Job, *log) {
 		Patience:  2 * time.Second,
 		Handshake: 20 * time.Second,
 		Tree:      process.NewTree(),
+		Redactor:  redactor,
 		Transcript: transcript.New(out, contract.LogFormatText, redactor,
 			func() time.Time { return time.Unix(0, 0) }),
 	}
@@ -440,6 +441,34 @@ func TestExpandArgs(t *testing.T) {
 			got := expandArgs(tt.args, map[string]string{"$(MODEL)": tt.model, "$(HOME)": "/h", "$(WORKSPACE)": "/w"})
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestNoHalfOfAKey: where a text is cut to fit, the cut must not leave a part of a key that nobody recognises any more.
+func TestNoHalfOfAKey(t *testing.T) {
+	const key = "sk-delivered-key-0001"
+	scripts := map[string]struct{ kind, format string }{
+		"standard error":  {"text", "stderr KEY%s\nexit 1"},
+		"an answer":       {"text", "chunk KEY%s"},
+		"a tool's title":  {"acp", "tool %sKEY"},
+		"a refusal":       {"acp", `refuse {"code":-32603,"message":"%sKEY"}`},
+		"a stray message": {"acp", "raw KEY%s\nexit 1"},
+	}
+	for name, script := range scripts {
+		t.Run(name, func(t *testing.T) {
+			for _, limit := range []int{600, maxTitle, maxStderr, maxStray, maxSummary} {
+				padding := strings.Repeat("x", limit-8)
+				j, out := job(t, script.kind, strings.NewReplacer("%s", padding, "KEY", key).Replace(script.format))
+				r := j.Run(t.Context())
+				text := out.String() + r.Summary
+				if r.Failure != nil {
+					text += r.Failure.Message
+				}
+				if strings.Contains(text, key[:8]) || strings.Contains(text, key[len(key)-8:]) {
+					t.Errorf("half a key got out where %d bytes fit", limit)
+				}
 			}
 		})
 	}

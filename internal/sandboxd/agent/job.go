@@ -7,6 +7,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/process"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/redact"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/transcript"
 )
 
@@ -32,6 +33,8 @@ type Job struct {
 
 	Tree       *process.Tree
 	Transcript *transcript.Transcript
+	// Redactor knows the keys that must not get into the Result.
+	Redactor *redact.Redactor
 }
 
 // Result is what an agent did, by its own account.
@@ -46,7 +49,7 @@ type Result struct {
 
 // Run runs the agent until it is done or fails, or until ctx ends, which stops it. No process of it is left in its group.
 func (j *Job) Run(ctx context.Context) Result {
-	rec := newRecord(j.Transcript, j.Prompt)
+	rec := newRecord(j.Transcript, j.Redactor, j.Prompt)
 	r, fault := j.start(rec)
 	if fault != nil {
 		return Result{Failure: fault}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/redact"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/transcript"
 )
 
@@ -15,16 +16,17 @@ import (
 type record struct {
 	mu         sync.Mutex
 	transcript *transcript.Transcript
+	redactor   *redact.Redactor
 	echo       echo
 	worked     bool
-	message    tail
+	message    *tail
 	open       bool
 	messageID  string
 	conclusion string
 	usage      contract.Usage
 	cause      failure.Cause
 	final      bool
-	strays     tail
+	strays     *tail
 	shown      map[string]tool
 }
 
@@ -36,12 +38,13 @@ const (
 	maxTitle   = 1 << 10
 )
 
-func newRecord(t *transcript.Transcript, prompt string) *record {
+func newRecord(t *transcript.Transcript, redactor *redact.Redactor, prompt string) *record {
 	return &record{
 		transcript: t,
+		redactor:   redactor,
 		echo:       newEcho(prompt),
-		message:    tail{limit: maxSummary},
-		strays:     tail{limit: maxStray},
+		message:    newTail(maxSummary, redactor),
+		strays:     newTail(maxStray, redactor),
 		shown:      map[string]tool{},
 	}
 }
@@ -78,10 +81,11 @@ func (r *record) applyOne(e event) {
 		r.usage.OutputTokens += e.usage.OutputTokens
 	case failed, lost:
 		r.cause, r.final = e.cause, e.kind == lost
+		r.cause.Text = r.redactor.String(e.cause.Text)
 		r.transcript.Note("The agent reports an error: %s", e.cause.Text)
 	case concluded:
 		r.echo.add(e.text)
-		r.conclusion = e.text
+		r.conclusion = r.redactor.String(e.text)
 	case remarked:
 		r.transcript.Note("%s", e.text)
 	case stray:
@@ -125,7 +129,7 @@ func (r *record) recover() {
 // leave out what they have said before.
 func (r *record) show(t tool) {
 	r.endMessage()
-	t.title = clip(t.title, maxTitle)
+	t.title = clip(r.redactor.String(t.title), maxTitle)
 	before, known := r.shown[t.id]
 	t.kind, t.title, t.status = cmp.Or(t.kind, before.kind), cmp.Or(t.title, before.title), cmp.Or(t.status, before.status)
 	if known && t == before {
@@ -156,35 +160,6 @@ func (r *record) summary() string {
 		return clip(r.conclusion, maxSummary)
 	}
 	return strings.TrimSpace(r.message.String())
-}
-
-// tail is the end of a text.
-type tail struct {
-	limit int
-	text  []byte
-	cut   bool
-}
-
-func (t *tail) add(text string) {
-	t.text = append(t.text, text[max(0, len(text)-t.limit):]...)
-	if excess := len(t.text) - t.limit; excess > 0 {
-		t.text = append(t.text[:0], t.text[excess:]...)
-		t.cut = true
-	}
-}
-
-func (t *tail) reset() { t.text, t.cut = t.text[:0], false }
-
-// String is the text, from the first whole line on where its beginning was cut off.
-func (t *tail) String() string {
-	text := string(t.text)
-	if !t.cut {
-		return text
-	}
-	if _, rest, found := strings.Cut(text, "\n"); found && strings.TrimSpace(rest) != "" {
-		return rest
-	}
-	return strings.ToValidUTF8(text, "")
 }
 
 // clip is the beginning of a text.

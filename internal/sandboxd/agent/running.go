@@ -32,7 +32,7 @@ type running struct {
 	silence  *silence
 	oomAtGo  int64
 	errMu    sync.Mutex
-	errTail  tail
+	errTail  *tail
 	errEnded chan struct{}
 }
 
@@ -55,7 +55,7 @@ func (j *Job) start(rec *record) (*running, *failure.Failure) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs[0], theirs[1], theirs[2]
 	r := &running{
 		job: j, record: rec, stdin: ours[0], stdout: ours[1], stderr: ours[2],
-		errTail: tail{limit: maxStderr}, errEnded: make(chan struct{}), oomAtGo: j.oomKills(),
+		errTail: newTail(maxStderr, j.Redactor), errEnded: make(chan struct{}), oomAtGo: j.oomKills(),
 	}
 	r.proc, err = j.Tree.Start(cmd)
 	closeAll(theirs)

@@ -28,6 +28,8 @@ func (r *running) verdict() *failure.Failure {
 	switch {
 	case killed && r.job.oomKills() > r.oomAtGo:
 		return failure.New(contract.OutOfMemory, "The agent was killed because the sandbox ran out of memory; raise the memory limit in spec.resources or in the class")
+	case !cause.Empty() && cause.Vague() && failure.Classify(cause) == contract.AgentCrashed:
+		return r.crash("The agent failed, in its own words: " + cause.Text)
 	case !cause.Empty():
 		return failure.FromCause(cause)
 	case signal != 0:

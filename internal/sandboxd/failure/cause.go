@@ -28,6 +28,9 @@ type Cause struct {
 // Empty reports that nothing is known.
 func (c Cause) Empty() bool { return c.Status == 0 && len(c.Types) == 0 && c.Text == "" }
 
+// Vague reports that the cause says only that there was an error.
+func (c Cause) Vague() bool { return isGeneric(c.Text) }
+
 // FromJSON reads an error in any of the shapes in which agents and providers pass them on: null, "", a string (which may be
 // JSON again, or hold some), an array, or an object with message, description, data.message, error.{type,message} and so on.
 func FromJSON(raw json.RawMessage) Cause {
@@ -63,7 +66,7 @@ var (
 
 // generic are texts that say only that there was an error; whatever stands beside or below them is better.
 var generic = []string{
-	"", "error", "internal error", "unknown error", "an error occurred", "request failed", "unexpected error", "failed", "opencode service failure", "invalid params",
+	"", "error", "internal error", "unknown error", "an error occurred", "request failed", "unexpected error", "failed", "opencode service failure", "unexpected server error. check server logs for details", "invalid params",
 	"agent failed to generate a response", "unknownerror", "apierror", "null", "undefined", "{}", "[object object]",
 }
 

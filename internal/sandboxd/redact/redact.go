@@ -105,7 +105,10 @@ func (r *Redactor) String(text string) string {
 	return out.String()
 }
 
-// isBreak is true for the bytes that may stand inside a key without hiding it: programs wrap long base64 texts.
-func isBreak(b byte) bool { return b == '\n' || b == '\r' }
+// isBreak is true for the bytes that may stand inside a key without hiding it: programs wrap long texts, and indent what
+// they wrapped.
+func isBreak(b byte) bool { return b == '\n' || b == '\r' || b == ' ' || b == '\t' }
 
-func withoutBreaks(text string) string { return strings.NewReplacer("\n", "", "\r", "").Replace(text) }
+func withoutBreaks(text string) string {
+	return strings.NewReplacer("\n", "", "\r", "", " ", "", "\t", "").Replace(text)
+}

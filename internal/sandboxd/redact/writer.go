@@ -121,7 +121,7 @@ func (w *Writer) holdFrom() int {
 	return len(w.pending)
 }
 
-// squeeze is text without line breaks, and where each byte of it stands in text.
+// squeeze is text without white space, and where each byte of it stands in text.
 func squeeze(text []byte) (squeezed []byte, at []int) {
 	squeezed, at = make([]byte, 0, len(text)), make([]int, 0, len(text))
 	for i, b := range text {

@@ -71,9 +71,9 @@ func firstLine(text string) string {
 // what is left of them without the escape character is noise.
 var escapes = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|\x1b[ -/]*[0-~]")
 
-// printableLine is text without control sequences, control characters and characters that reorder what a terminal shows.
+// Printable is text without control sequences, control characters and characters that reorder what a terminal shows.
 // Tabs and line breaks stay.
-func printableLine(text string) string {
+func Printable(text string) string {
 	text = escapes.ReplaceAllString(strings.ToValidUTF8(text, ""), "")
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -119,7 +119,7 @@ func (s *Stream) add(piece string) {
 }
 
 func (s *Stream) pass() {
-	_, _ = s.redactor.Write([]byte(printableLine(string(s.line))))
+	_, _ = s.redactor.Write([]byte(Printable(string(s.line))))
 	s.line = s.line[:0]
 }
 

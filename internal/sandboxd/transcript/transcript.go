@@ -122,7 +122,7 @@ func (t *Transcript) add(e Entry) {
 const maxEntry = 8 << 10
 
 func (t *Transcript) clean(text string) string {
-	return contract.Clean(t.redactor.String(printableLine(text)), maxEntry)
+	return contract.Clean(t.redactor.String(Printable(text)), maxEntry)
 }
 
 // write writes one entry; a broken standard output must not end a run, so errors are dropped.

@@ -1,0 +1,179 @@
+package environment
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sandkeep/sandkeep/internal/contract"
+)
+
+var anthropic = contract.Credential{
+	Provider: "anthropic", BaseURL: "https://api.example/", SecretName: "anthropic", SecretKey: "api-key",
+	Env: []contract.EnvVar{
+		{Name: "ANTHROPIC_API_KEY", Value: "$(API_KEY)"},
+		{Name: "ANTHROPIC_BASE_URL", Value: "$(BASE_URL)/v1"},
+		{Name: "ANTHROPIC_KEY_FILE", Value: "$(API_KEY_FILE)"},
+	},
+	Files: []contract.FileSpec{
+		{Path: ".agent/auth.json", Content: `{"key":"$(API_KEY)"}`},
+		{Path: ".agent/settings.json", Content: `{"url":"$(BASE_URL)"}`},
+		{Path: ".agent/helper.json", Content: `{"file":"$(API_KEY_FILE)"}`},
+	},
+}
+
+func delivered(d contract.Delivery) contract.Credential {
+	c := anthropic
+	c.Delivery = d
+	return c
+}
+
+func TestBuild(t *testing.T) {
+	tests := map[string]struct {
+		image  []string
+		config contract.Config
+		keys   []Key
+		want   Built
+	}{
+		"the image's environment stays": {
+			image: []string{"PATH=/bin", "LANG=C", "EMPTY=", "odd", "=x"},
+			want:  Built{Env: []string{"EMPTY=", "HOME=/h", "LANG=C", "PATH=/bin", "WORKSPACE=/w"}},
+		},
+		"what is sandboxd's own goes": {
+			image: []string{"SANDKEEP_API_KEY_0=k", "SANDKEEP_CONFIG_DIGEST=d", "SANDKEEP_X=y"},
+			want:  Built{Env: []string{"HOME=/h", "WORKSPACE=/w"}},
+		},
+		"home and workspace are ours": {
+			image:  []string{"HOME=/root", "WORKSPACE=/x"},
+			config: contract.Config{Env: []contract.EnvVar{{Name: "HOME", Value: "/y"}}},
+			want:   Built{Env: []string{"HOME=/h", "WORKSPACE=/w"}},
+		},
+		"class and session win over the image, the later over the earlier": {
+			image:  []string{"A=image", "B=image"},
+			config: contract.Config{Env: []contract.EnvVar{{Name: "A", Value: "class"}, {Name: "A", Value: "session"}}},
+			want:   Built{Env: []string{"A=session", "B=image", "HOME=/h", "WORKSPACE=/w"}},
+		},
+		"another credential goes, whatever brought it": {
+			image:  []string{"ANTHROPIC_API_KEY=image", "ANTHROPIC_AUTH_TOKEN=image", "OPENAI_API_KEY=image"},
+			config: contract.Config{Env: []contract.EnvVar{{Name: "ANTHROPIC_AUTH_TOKEN", Value: "session"}, {Name: "SANDKEEP_Y", Value: "z"}}, UnsetEnv: []string{"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY"}},
+			want:   Built{Env: []string{"HOME=/h", "WORKSPACE=/w"}},
+		},
+		"a key in the environment": {
+			image:  []string{"ANTHROPIC_API_KEY=image"},
+			config: contract.Config{Credentials: []contract.Credential{delivered(contract.DeliveryEnv)}, UnsetEnv: []string{"ANTHROPIC_API_KEY"}},
+			keys:   []Key{{Value: "key"}},
+			want: Built{
+				Env:   []string{"ANTHROPIC_API_KEY=key", "ANTHROPIC_BASE_URL=https://api.example/v1", "HOME=/h", "WORKSPACE=/w"},
+				Files: []contract.FileSpec{{Path: ".agent/settings.json", Content: `{"url":"https://api.example"}`}},
+			},
+		},
+		"a key in files": {
+			config: contract.Config{Credentials: []contract.Credential{delivered(contract.DeliveryFile)}},
+			keys:   []Key{{Value: "key", Path: "/c/api-key"}},
+			want: Built{
+				Env: []string{"ANTHROPIC_BASE_URL=https://api.example/v1", "ANTHROPIC_KEY_FILE=/c/api-key", "HOME=/h", "WORKSPACE=/w"},
+				Files: []contract.FileSpec{
+					{Path: ".agent/auth.json", Content: `{"key":"key"}`},
+					{Path: ".agent/settings.json", Content: `{"url":"https://api.example"}`},
+					{Path: ".agent/helper.json", Content: `{"file":"/c/api-key"}`},
+				},
+			},
+		},
+		"a key that looks like a word of ours": {
+			config: contract.Config{Credentials: []contract.Credential{delivered(contract.DeliveryEnv)}},
+			keys:   []Key{{Value: "$(BASE_URL)"}},
+			want: Built{
+				Env:   []string{"ANTHROPIC_API_KEY=$(BASE_URL)", "ANTHROPIC_BASE_URL=https://api.example/v1", "HOME=/h", "WORKSPACE=/w"},
+				Files: []contract.FileSpec{{Path: ".agent/settings.json", Content: `{"url":"https://api.example"}`}},
+			},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, Build(tt.image, tt.config, tt.keys, "/h", "/w")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestKeys(t *testing.T) {
+	path := func(provider string) string { return "/c/" + provider }
+	read := func(p string) ([]byte, error) {
+		if p == "/c/anthropic" {
+			return []byte("file-key\n"), nil
+		}
+		return nil, errors.New("not there")
+	}
+	missing := delivered(contract.DeliveryFile)
+	missing.Provider = "other"
+	tests := map[string]struct {
+		image       []string
+		credentials []contract.Credential
+		want        []Key
+		err         string
+	}{
+		"by their numbers": {
+			image:       []string{"SANDKEEP_API_KEY_1=second\n", "SANDKEEP_API_KEY_0=first"},
+			credentials: []contract.Credential{delivered(contract.DeliveryEnv), delivered(contract.DeliveryEnv)},
+			want:        []Key{{Value: "first"}, {Value: "second"}},
+		},
+		"from a file":         {credentials: []contract.Credential{delivered(contract.DeliveryFile)}, want: []Key{{Value: "file-key", Path: "/c/anthropic"}}},
+		"none is handed out":  {credentials: []contract.Credential{delivered("Proxy")}, want: []Key{{}}},
+		"a missing variable":  {credentials: []contract.Credential{delivered(contract.DeliveryEnv)}, err: `check key "api-key" of Secret "anthropic"`},
+		"an empty variable":   {image: []string{"SANDKEEP_API_KEY_0= \n"}, credentials: []contract.Credential{delivered(contract.DeliveryEnv)}, err: "is empty or was not delivered"},
+		"a missing file":      {credentials: []contract.Credential{missing}, err: "the key of provider other"},
+		"the tenth of twelve": {image: []string{"SANDKEEP_API_KEY_10=x"}, credentials: []contract.Credential{delivered(contract.DeliveryEnv)}, err: "not delivered"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := Keys(tt.image, tt.credentials, path, read)
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got %v, want %q", err, tt.err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWriteFiles(t *testing.T) {
+	home, private := t.TempDir(), t.TempDir()
+	file := contract.FileSpec{Path: ".config/agent/auth.json", Content: "secret"}
+	for range 2 { // a container that starts again finds its own files
+		if err := WriteFiles([]contract.FileSpec{file}, home, private); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(home, file.Path)
+	if data, err := os.ReadFile(path); err != nil || string(data) != "secret" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	target, err := os.Readlink(path)
+	if err != nil || filepath.Dir(filepath.Dir(target)) != private {
+		t.Errorf("the file is at %q, %v", target, err)
+	}
+	if stat, err := os.Stat(target); err != nil || stat.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", stat.Mode(), err)
+	}
+}
+
+func TestFilesStayInTheHome(t *testing.T) {
+	home, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(home, "out")); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"../x", "/etc/x", "", ".", "out/x"} {
+		if err := WriteFiles([]contract.FileSpec{{Path: path, Content: "x"}}, home, t.TempDir()); err == nil {
+			t.Errorf("%q was written", path)
+		}
+	}
+	if entries, _ := os.ReadDir(outside); len(entries) > 0 {
+		t.Errorf("written outside: %v", entries)
+	}
+}
