@@ -74,7 +74,7 @@ type SessionSpec struct {
 	// +kubebuilder:default=Task
 	Mode SessionMode `json:"mode,omitempty"`
 	// prompt is what the agent is asked to do, at most 128 KiB. It is required for mode Task. Everyone who may read the
-	// Session can read it, so it must not contain keys.
+	// Session can read it, so it must not contain keys; what looks like one is refused.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -89,7 +89,8 @@ type SessionSpec struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="model must not begin with '-'"
 	Model string `json:"model,omitempty"`
-	// repositories are cloned into the workspace before the agent starts, at most 10. When unset, the workspace is empty.
+	// repositories are cloned into the workspace before the agent starts, at most 10. No two have the same path, and none
+	// lies inside another. When unset, the workspace is empty.
 	//
 	// +optional
 	// +listType=atomic
@@ -187,7 +188,8 @@ type Repository struct {
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="ref must not begin with '-'"
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[^~^:?*\[\\\x00-\x20\x7f]+$') && !self.contains('..') && !self.contains('@{')`,message="ref must be the name of a branch or tag, or a commit"
 	Ref string `json:"ref,omitempty"`
-	// path is where the repository is put, relative to the workspace. When unset, it is the last part of url without .git.
+	// path is where the repository is put, relative to the workspace. When unset, it is the last part of url without .git;
+	// where that is no name for a directory, path is required.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -11,7 +11,8 @@ type RepositoryApplyConfiguration struct {
 	URL *string `json:"url,omitempty"`
 	// ref is the branch, tag or commit to start from. When unset, the default branch of the repository is used.
 	Ref *string `json:"ref,omitempty"`
-	// path is where the repository is put, relative to the workspace. When unset, it is the last part of url without .git.
+	// path is where the repository is put, relative to the workspace. When unset, it is the last part of url without .git;
+	// where that is no name for a directory, path is required.
 	Path *string `json:"path,omitempty"`
 	// pushBranch is the branch to which what the agent made is committed and pushed at the end, never by force. When
 	// unset, nothing is pushed.

@@ -17,12 +17,13 @@ type SessionSpecApplyConfiguration struct {
 	// mode is Task: the Session ends when the agent has answered its prompt. When unset, it is Task.
 	Mode *apiv1alpha1.SessionMode `json:"mode,omitempty"`
 	// prompt is what the agent is asked to do, at most 128 KiB. It is required for mode Task. Everyone who may read the
-	// Session can read it, so it must not contain keys.
+	// Session can read it, so it must not contain keys; what looks like one is refused.
 	Prompt *string `json:"prompt,omitempty"`
 	// model is passed to the agent as it is, such as anthropic/claude-sonnet-5. The part before the first slash, where it names a
 	// provider of the class, makes that provider's credential required. When unset, the agent chooses.
 	Model *string `json:"model,omitempty"`
-	// repositories are cloned into the workspace before the agent starts, at most 10. When unset, the workspace is empty.
+	// repositories are cloned into the workspace before the agent starts, at most 10. No two have the same path, and none
+	// lies inside another. When unset, the workspace is empty.
 	Repositories []RepositoryApplyConfiguration `json:"repositories,omitempty"`
 	// credentials names the credential to use for a provider. When unset for a provider, a Credential of the namespace
 	// that is shared with it is used, the first by name.
