@@ -12,10 +12,8 @@ LINT      := $(TOOL) golangci-lint-kube-api-linter
 KUSTOMIZE := $(TOOL) kustomize
 FILES      = git ls-files --cached --others --exclude-standard --deduplicate
 MODULES    = $$($(FILES) '*go.mod' | xargs -n1 dirname)
-PACKAGES   = go list ./...
-# Packages below test/ need a cluster, but the fixtures, which are programs with tests of their own.
-UNIT       = $$($(PACKAGES) | grep -v '/test/' ; $(PACKAGES) | grep '/test/fixtures')
-ON_CLUSTER = $$($(PACKAGES) | grep '/test/' | grep -v '/test/fixtures')
+# Tests of packages below test/ that need a cluster skip themselves under -short.
+ON_CLUSTER = $$(go list ./test/... | grep -v '/test/fixtures')
 SAY        = @printf '\033[1m==> %s\033[0m\n'
 
 ##@ See it work
@@ -68,7 +66,7 @@ verify-manifests:
 test: test-unit test-cluster ## Run every test, starting the cluster for those that need one
 test-unit: ## Run the tests that need no cluster
 	$(SAY) "unit tests"
-	go test -timeout 20m $(UNIT)
+	go test -short -timeout 20m ./...
 test-cluster: load ## Run the tests that need a cluster
 	$(SAY) "tests on the cluster, one package after the other"
 	go test -count=1 -v -p 1 -timeout 60m $(ON_CLUSTER)
