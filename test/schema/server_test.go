@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandkeep/sandkeep/test/cluster"
@@ -28,14 +29,27 @@ func (s realServer) store(t *testing.T, before, object *unstructured.Unstructure
 	stored := object.DeepCopy()
 	s.place(t, stored)
 	if before != nil {
-		stored.SetResourceVersion(before.GetResourceVersion())
-		return stored, s.client.Update(t.Context(), stored)
+		return stored, s.update(t, stored)
 	}
 	err := s.client.Create(t.Context(), stored)
 	if err == nil {
 		t.Cleanup(func() { s.remove(t, stored) })
 	}
 	return stored, err
+}
+
+// update goes over whatever a manager that is at work wrote into the status meanwhile.
+func (s realServer) update(t *testing.T, object *unstructured.Unstructured) error {
+	t.Helper()
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		current := object.NewEmptyInstance().(*unstructured.Unstructured)
+		current.SetGroupVersionKind(object.GroupVersionKind())
+		if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(object), current); err != nil {
+			return err
+		}
+		object.SetResourceVersion(current.GetResourceVersion())
+		return s.client.Update(t.Context(), object)
+	})
 }
 
 func (s realServer) remove(t *testing.T, object *unstructured.Unstructured) {
