@@ -165,10 +165,12 @@ func unsetEnv(providers []v1alpha1.APIProvider) []string {
 	return slices.Compact(names)
 }
 
+var impliedPort = map[v1alpha1.EndpointScheme]int32{v1alpha1.EndpointSchemeHTTPS: 443, v1alpha1.EndpointSchemeHTTP: 80}
+
 // baseURL is the address of an endpoint without a final slash; the port is left out where the scheme implies it.
 func baseURL(e v1alpha1.Endpoint) string {
 	scheme := cmp.Or(e.Scheme, v1alpha1.EndpointSchemeHTTPS)
-	if e.Port == nil {
+	if e.Port == nil || *e.Port == impliedPort[scheme] {
 		return string(scheme) + "://" + e.Host
 	}
 	return string(scheme) + "://" + net.JoinHostPort(e.Host, strconv.Itoa(int(*e.Port)))

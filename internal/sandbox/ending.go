@@ -11,6 +11,9 @@ import (
 	"github.com/sandkeep/sandkeep/internal/contract"
 )
 
+// maxRetryAfter bounds the time that a report asks to wait for, in seconds: a week, after which every known quota is refilled.
+const maxRetryAfter = 7 * 24 * 60 * 60
+
 // Ended is true once no container of the pod runs, nor ever will again.
 func Ended(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
@@ -51,11 +54,16 @@ func EndingOf(pod *corev1.Pod) Ending {
 	}
 	if reported {
 		return Ending{
-			Class: string(report.Class), Message: contract.Clean(report.Message, 2*maxMessage),
-			RetryAfter: time.Duration(report.RetryAfterSeconds) * time.Second, Report: report,
+			Class: string(report.Class), Message: contract.OneLine(report.Message, 2*maxMessage),
+			RetryAfter: retryAfter(report), Report: report,
 		}
 	}
 	return unreported(pod)
+}
+
+// retryAfter is the provider's wish for patience, which is a claim and may be absurd.
+func retryAfter(r contract.Report) time.Duration {
+	return time.Duration(min(max(r.RetryAfterSeconds, 0), maxRetryAfter)) * time.Second
 }
 
 // reportOf is the report of the agent's container. A claim of success by a container that failed is none.
@@ -83,7 +91,7 @@ func evicted(pod *corev1.Pod) *Ending {
 		return nil
 	}
 	return &Ending{Class: v1alpha1.FailureEvicted, Message: fmt.Sprintf(
-		"Pod %q was evicted by its node: %s", pod.Name, contract.OneLine(pod.Status.Message, maxMessage))}
+		"Pod %q was evicted by its node%s", pod.Name, said(pod.Status.Message))}
 }
 
 // disrupted is a pod that somebody or something took away: a drain, a preemption, a lost node, a deletion by hand.
@@ -91,7 +99,7 @@ func disrupted(pod *corev1.Pod) *Ending {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue {
 			return &Ending{Class: v1alpha1.FailureNodeLost, Message: fmt.Sprintf(
-				"Pod %q was taken away: %s", pod.Name, contract.OneLine(c.Message, maxMessage))}
+				"Pod %q was taken away%s", pod.Name, said(c.Message))}
 		}
 	}
 	if pod.Status.Reason == "NodeShutdown" || pod.Status.Reason == "Terminated" || pod.Status.Reason == "NodeLost" {
@@ -115,20 +123,33 @@ func outOfMemory(pod *corev1.Pod) *Ending {
 
 // unreported is a pod without a report: its agent never ran, or sandboxd was killed.
 func unreported(pod *corev1.Pod) Ending {
-	for _, s := range allStatuses(pod) {
-		t := s.State.Terminated
-		if t == nil || t.ExitCode == 0 {
-			continue
-		}
-		if s.Name != AgentContainer || t.Reason == "StartError" || t.Reason == "ContainerCannotRun" {
-			return Ending{Class: v1alpha1.FailureAgentCrashed, Message: fmt.Sprintf(
-				"Container %q failed with exit code %d: %s", s.Name, t.ExitCode, contract.OneLine(t.Message, maxMessage))}
-		}
+	if s := neverStarted(pod); s != nil {
+		return Ending{Class: v1alpha1.FailureAgentCrashed, Message: fmt.Sprintf(
+			"Container %q failed with exit code %d%s", s.Name, s.State.Terminated.ExitCode, said(s.State.Terminated.Message))}
 	}
-	if message := contract.OneLine(pod.Status.Message, maxMessage); !Started(pod) && pod.Status.Reason != "" {
-		return Ending{Class: v1alpha1.FailureNodeLost, Message: fmt.Sprintf("Pod %q never started (%s): %s", pod.Name, pod.Status.Reason, message)}
+	if !Started(pod) && pod.Status.Reason != "" {
+		return Ending{Class: v1alpha1.FailureNodeLost, Message: fmt.Sprintf(
+			"Pod %q never started (%s)%s", pod.Name, pod.Status.Reason, said(pod.Status.Message))}
 	}
 	return Ending{Class: v1alpha1.FailureResultLost, Message: fmt.Sprintf("Pod %q ended and left no result", pod.Name)}
+}
+
+// neverStarted is the container that failed before the agent could do anything, or nil. How sidecars end after that says nothing
+// of the agent's work.
+func neverStarted(pod *corev1.Pod) *corev1.ContainerStatus {
+	if agent := agentStatus(pod); agent != nil && agent.State.Terminated != nil &&
+		(agent.State.Terminated.Reason == "StartError" || agent.State.Terminated.Reason == "ContainerCannotRun") {
+		return agent
+	}
+	if Started(pod) {
+		return nil
+	}
+	for i := range pod.Status.InitContainerStatuses {
+		if s := &pod.Status.InitContainerStatuses[i]; s.State.Terminated != nil && s.State.Terminated.ExitCode != 0 {
+			return s
+		}
+	}
+	return nil
 }
 
 // agentStatus is the status of the agent's container, or nil before the kubelet has written one.

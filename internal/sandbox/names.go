@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,7 +36,7 @@ func bounded(name string) string {
 	}
 	sum := sha256.Sum256([]byte(name))
 	suffix := "-" + hex.EncodeToString(sum[:])[:10]
-	return name[:maxName-len(suffix)] + suffix
+	return strings.TrimRight(name[:maxName-len(suffix)], "-.") + suffix
 }
 
 // RunOf is the number of the run that an object was made for, or 0.

@@ -79,7 +79,6 @@ func withForcedFields(spec *corev1.PodSpec) {
 	spec.DeprecatedServiceAccount = ""
 	spec.AutomountServiceAccountToken = new(false)
 	spec.HostNetwork, spec.HostPID, spec.HostIPC = false, false, false
-	spec.HostUsers = nil
 	spec.ShareProcessNamespace = nil
 	spec.NodeName = ""
 	spec.ActiveDeadlineSeconds = nil // the Session's own deadline also counts the time between runs
@@ -113,6 +112,7 @@ func withAgent(spec *corev1.PodSpec, in PodInput) {
 	agent.TerminationMessagePolicy = corev1.TerminationMessageReadFile
 	agent.Stdin, agent.StdinOnce, agent.TTY = false, false, false
 	agent.Lifecycle, agent.LivenessProbe, agent.ReadinessProbe = nil, nil, nil
+	agent.RestartPolicy, agent.RestartPolicyRules = nil, nil // a container's own policy would overrule the pod's
 	agent.StartupProbe = startedProbe(sandboxd)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.ConfigDigestEnv, Value: in.Digest})
 	agent.Env = append(agent.Env, keyEnv(in.Config.Credentials, func(c contract.Credential) bool {

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -123,6 +124,6 @@ func unsafe(c corev1.Container) string {
 // reservedPath is true for the places of Sandkeep's own volumes. A volume below the workspace or the home, say a cache, is the class's
 // business.
 func reservedPath(p string) bool {
-	p = "/" + strings.Trim(p, "/")
+	p = path.Clean("/" + p)
 	return p == contract.WorkspaceDir || p == contract.HomeDir || p == "/tmp" || p == "/sandkeep" || strings.HasPrefix(p, "/sandkeep/")
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -53,11 +54,11 @@ func blockage(namespace, container, image string, w corev1.ContainerStateWaiting
 		return configBlockage(namespace, container, w.Message)
 	case slices.Contains(imageReasons, w.Reason):
 		return &Blockage{v1alpha1.ReasonImagePullFailed, fmt.Sprintf(
-			"Image %q of container %q cannot be pulled; correct the class's image or give the namespace access to it: %s",
-			image, container, contract.OneLine(w.Message, maxMessage))}
+			"Image %q of container %q cannot be pulled; correct the class's image or give the namespace access to it%s",
+			image, container, said(w.Message))}
 	case slices.Contains(createReasons, w.Reason):
 		return &Blockage{v1alpha1.ReasonStarting, fmt.Sprintf(
-			"Container %q cannot be started: %s", container, contract.OneLine(w.Message, maxMessage))}
+			"Container %q cannot be started%s", container, said(w.Message))}
 	default:
 		return nil
 	}
@@ -74,7 +75,7 @@ func configBlockage(namespace, container, message string) *Blockage {
 			"Secret %q not found in namespace %q; create it with the API key that the Credential names", m[1], namespace)}
 	}
 	return &Blockage{v1alpha1.ReasonStarting, fmt.Sprintf(
-		"Container %q is not configured as its pod asks: %s", container, contract.OneLine(message, maxMessage))}
+		"Container %q is not configured as its pod asks%s", container, said(message))}
 }
 
 // unscheduled says why no node takes the pod.
@@ -82,8 +83,17 @@ func unscheduled(pod *corev1.Pod) *Blockage {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
 			return &Blockage{v1alpha1.ReasonStarting, fmt.Sprintf(
-				"No node takes pod %q yet: %s", pod.Name, contract.OneLine(c.Message, maxMessage))}
+				"No node takes pod %q yet%s", pod.Name, said(c.Message))}
 		}
 	}
 	return nil
+}
+
+// said is what another program says, as the end of a message: after a colon, in one line, without a final dot; empty when it says nothing.
+func said(text string) string {
+	text = strings.TrimRight(contract.OneLine(text, maxMessage), " .:")
+	if text == "" {
+		return ""
+	}
+	return ": " + text
 }
