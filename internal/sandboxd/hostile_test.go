@@ -375,3 +375,19 @@ func TestThePromptStaysOutOfSight(t *testing.T) {
 		t.Error("the prompt can be seen")
 	}
 }
+
+// TestPID1 runs a sandbox as PID 1 of a namespace of its own, with an agent that tries to get rid of it.
+func TestPID1(t *testing.T) {
+	if err := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "true").Run(); err != nil {
+		t.Skip("needs leave to make a namespace: ", err)
+	}
+	t.Parallel()
+	o := newOrigin(t)
+	s := newSandbox(t, "text", "daemon pid\nsh kill -KILL 1\nsh for i in 1 2 3 4 5; do (setsid sh -c 'sleep 0.01' &) ; done\nsay still here\nwrite work x")
+	s.wrap = []string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child"}
+	r := s.with(contract.Repository{URL: o.url, Path: "app", PushBranch: "b"}).run()
+	wantSuccess(t, r)
+	if r.Summary != "still here" || len(r.Commits) != 1 || !r.Commits[0].Pushed {
+		t.Errorf("report %+v", r)
+	}
+}

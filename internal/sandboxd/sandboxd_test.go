@@ -35,8 +35,10 @@ type sandbox struct {
 	dirs   sandboxd.Dirs
 	config contract.Config
 	env    []string
-	out    bytes.Buffer
-	cmd    *exec.Cmd
+	// wrap are the words of a program that runs the sandbox.
+	wrap []string
+	out  bytes.Buffer
+	cmd  *exec.Cmd
 }
 
 // newSandbox is a sandbox whose agent plays the prompt as a script; see package agenttest.
@@ -76,7 +78,8 @@ func (s *sandbox) start() {
 	must(s.t, os.WriteFile(filepath.Join(s.dirs.Config, contract.ConfigFile), data, 0o644))
 	self, err := os.Executable()
 	must(s.t, err)
-	s.cmd = exec.Command(self)
+	words := append(append([]string{}, s.wrap...), self)
+	s.cmd = exec.Command(words[0], words[1:]...)
 	s.cmd.Env = append([]string{
 		rootEnv + "=" + s.root, "PATH=" + os.Getenv("PATH"), contract.ConfigDigestEnv + "=" + contract.Digest(data), "TMPDIR=" + s.dirs.Tmp,
 	}, s.env...)

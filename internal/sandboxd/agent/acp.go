@@ -266,9 +266,12 @@ func (c *conversation) refused(what string, err error) *failure.Failure {
 		return gone
 	case errors.As(err, &refusal) && refusal.Code == authRequired:
 		return failure.FromCause(failure.Cause{Types: []string{"authentication_failed"}, Text: c.errorText(err)})
-	default:
-		return failure.FromCause(c.withoutModels(c.causeOf(err)))
 	}
+	cause := c.withoutModels(c.causeOf(err))
+	if cause.Vague() {
+		return c.crash("The agent failed, in its own words: " + cause.Text)
+	}
+	return failure.FromCause(cause)
 }
 
 // withoutModels explains an error that names no cause by what the agent told before: OpenCode offers the models of the

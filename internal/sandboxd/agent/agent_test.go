@@ -175,6 +175,82 @@ func TestRecordedClaude(t *testing.T) {
 	}
 }
 
+// TestRecordedOpenCodeRun recites what the real `opencode run --format json` printed; see testdata/README.md.
+func TestRecordedOpenCodeRun(t *testing.T) {
+	steps := func(n int64) contract.Usage {
+		return contract.Usage{Requests: n, InputTokens: 100 * n, OutputTokens: 20 * n}
+	}
+	tests := map[string]struct {
+		code string
+		want want
+	}{
+		"edit-and-test": {"0", want{evidence: true, summary: "Repaired subtract in calculator.sh; test.sh says that all tests passed.", usage: steps(4)}},
+		"529-once":      {"0", want{evidence: true, summary: "ok", usage: steps(1)}},
+		"unknown-tool":  {"0", want{evidence: true, summary: "The arguments provided", usage: steps(2)}},
+		// An empty answer costs tokens and is none.
+		"empty":         {"0", want{usage: steps(1)}},
+		"401":           {"1", want{class: contract.ProviderAuthenticationFailed, message: "(status 401): invalid x-api-key"}},
+		"429":           {"1", want{class: contract.ProviderRateLimited, message: "(status 429): This request would exceed"}},
+		"529":           {"1", want{class: contract.ProviderUnavailable, message: "(status 529): Overloaded"}},
+		"credit":        {"1", want{class: contract.ProviderQuotaExhausted, message: "credit balance is too low"}},
+		"overflow":      {"1", want{class: contract.ContextOverflow, message: "prompt is too long: 250000 tokens"}},
+		"cut":           {"1", want{class: contract.ProviderUnavailable, message: "Connection reset by server"}},
+		"no-credential": {"1", want{class: contract.AgentCrashed, message: "ProviderModelNotFoundError: Model not found: anthropic/claude-sonnet-4-5"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			j, _ := job(t, "recite", "hello")
+			j.Agent.Output = contract.OutputOpenCodeJSON
+			path, err := filepath.Abs("testdata/opencode/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.Agent.Command = agenttest.Command("recite", path+".jsonl", tt.code)
+			if name == "no-credential" {
+				j.Agent.Command = append(j.Agent.Command, path+".stderr")
+			}
+			r := j.Run(t.Context())
+			if name == "unknown-tool" {
+				r.Summary = r.Summary[:len(tt.want.summary)]
+			}
+			check(t, r, tt.want)
+			if name == "429" && r.Failure.RetryAfter != time.Second {
+				t.Errorf("the provider's wish is lost: %+v", r.Failure)
+			}
+		})
+	}
+}
+
+// TestRecordedCodex recites what the real `codex exec --json` printed; see testdata/README.md.
+func TestRecordedCodex(t *testing.T) {
+	tests := map[string]struct {
+		code string
+		want want
+	}{
+		"edit-and-test": {"0", want{evidence: true, summary: "Repaired subtract in calculator.sh; test.sh says that all tests passed.", usage: contract.Usage{Requests: 1, InputTokens: 400, OutputTokens: 80}}},
+		"whoami":        {"0", want{evidence: true, summary: "paid by authorization 29dfaaf1", usage: contract.Usage{Requests: 1, InputTokens: 100, OutputTokens: 20}}},
+		"empty":         {"0", want{usage: contract.Usage{Requests: 1, InputTokens: 100, OutputTokens: 20}}},
+		"401":           {"1", want{class: contract.ProviderAuthenticationFailed, message: "401 Unauthorized: invalid x-api-key"}},
+		"429":           {"1", want{class: contract.ProviderRateLimited, message: "429 Too Many Requests"}},
+		"529":           {"1", want{class: contract.ProviderUnavailable, message: "Overloaded"}},
+		"credit":        {"1", want{class: contract.ProviderQuotaExhausted, message: "used up: Your credit balance is too low"}},
+		"overflow":      {"1", want{class: contract.ContextOverflow, message: "context: prompt is too long: 250000 tokens > 200000 maximum"}},
+		"cut":           {"1", want{class: contract.ProviderUnavailable, message: "stream disconnected before completion"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			j, _ := job(t, "recite", "hello")
+			path, err := filepath.Abs("testdata/codex/" + name + ".jsonl")
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.Agent.Output = contract.OutputCodexJSON
+			j.Agent.Command = agenttest.Command("recite", path, tt.code)
+			check(t, j.Run(t.Context()), tt.want)
+		})
+	}
+}
+
 func TestRetriesAreTold(t *testing.T) {
 	j, out := job(t, "recite", "hello")
 	j.Agent.Output = contract.OutputClaudeStreamJSON

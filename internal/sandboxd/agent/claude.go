@@ -69,6 +69,7 @@ func parseClaude(line []byte) ([]event, bool) {
 func claudeAnswer(l claudeLine) []event {
 	blocks := claudeBlocks(l.Message.Content)
 	if cause := failure.FromJSON(l.Error); len(l.Error) > 0 && !cause.Empty() {
+		cause.Types = append(cause.Types, cause.Text) // `error` is a name, and the text says what it means
 		for _, b := range blocks {
 			cause.Text = b.Text
 		}

@@ -228,11 +228,18 @@ func replay() int {
 	return 0
 }
 
-// recite prints a file on standard output and ends with the exit code that follows its name.
+// recite prints a file on standard output and ends with the exit code that follows its name; a third argument is a file for
+// standard error.
 func recite() int {
 	data, err := os.ReadFile(os.Args[3])
 	must(err)
 	_, err = os.Stdout.Write(data)
 	must(err)
+	if len(os.Args) > 5 {
+		data, err = os.ReadFile(os.Args[5])
+		must(err)
+		_, err = os.Stderr.Write(data)
+		must(err)
+	}
 	return number(os.Args[4])
 }

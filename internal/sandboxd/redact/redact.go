@@ -109,6 +109,7 @@ func (r *Redactor) String(text string) string {
 // they wrapped.
 func isBreak(b byte) bool { return b == '\n' || b == '\r' || b == ' ' || b == '\t' }
 
+// withoutBreaks is how a key is looked for.
 func withoutBreaks(text string) string {
-	return strings.NewReplacer("\n", "", "\r", "", " ", "", "\t", "").Replace(text)
+	return strings.NewReplacer("\n", "", "\r", "", " ", "", "\t", "", "\x00", "").Replace(text)
 }

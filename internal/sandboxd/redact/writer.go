@@ -121,13 +121,25 @@ func (w *Writer) holdFrom() int {
 	return len(w.pending)
 }
 
-// squeeze is text without white space, and where each byte of it stands in text.
+// maxGap is the longest white space inside a key that is seen through: what follows a longer one is something else. It
+// bounds what a Writer holds back.
+const maxGap = 64
+
+// squeeze is text without white space, and where each byte of it stands in text. For a gap that is too long there is a NUL,
+// which no key has.
 func squeeze(text []byte) (squeezed []byte, at []int) {
 	squeezed, at = make([]byte, 0, len(text)), make([]int, 0, len(text))
+	gap := 0
 	for i, b := range text {
-		if !isBreak(b) {
-			squeezed, at = append(squeezed, b), append(at, i)
+		if isBreak(b) {
+			if gap++; gap != maxGap+1 {
+				continue
+			}
+			b = 0
+		} else {
+			gap = 0
 		}
+		squeezed, at = append(squeezed, b), append(at, i)
 	}
 	return squeezed, at
 }
