@@ -52,20 +52,20 @@ func Resolve(w World) ([]Resolved, *Missing) {
 	}
 	var chosen []Resolved
 	var wanting *Missing // the first AnyOf provider without a credential
-	any := false
+	enough := false
 	for _, need := range w.needs() {
 		r, missing := w.find(need)
 		switch {
 		case missing == nil:
 			chosen = append(chosen, r)
-			any = any || need.Requirement == v1alpha1.RequirementAnyOf
+			enough = enough || need.Requirement == v1alpha1.RequirementAnyOf
 		case need.Requirement == v1alpha1.RequirementRequired:
 			return nil, missing
 		case need.Requirement == v1alpha1.RequirementAnyOf:
 			wanting = cmp.Or(wanting, missing)
 		}
 	}
-	if wanting != nil && !any {
+	if wanting != nil && !enough {
 		return nil, w.noneOf(wanting)
 	}
 	return chosen, nil
