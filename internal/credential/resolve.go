@@ -51,7 +51,7 @@ func Resolve(w World) ([]Resolved, *Missing) {
 		return nil, missing
 	}
 	var chosen []Resolved
-	var wanting *Missing // the first AnyOf provider without a credential
+	var wanting *Missing // of the AnyOf providers: one whose credential cannot be used before one that has none
 	enough := false
 	for _, need := range w.needs() {
 		r, missing := w.find(need)
@@ -62,7 +62,9 @@ func Resolve(w World) ([]Resolved, *Missing) {
 		case need.Requirement == v1alpha1.RequirementRequired:
 			return nil, missing
 		case need.Requirement == v1alpha1.RequirementAnyOf:
-			wanting = cmp.Or(wanting, missing)
+			if wanting == nil || wanting.Reason == v1alpha1.ReasonCredentialNotFound {
+				wanting = missing
+			}
 		}
 	}
 	if wanting != nil && !enough {
