@@ -1,11 +1,9 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -216,16 +214,18 @@ func (p *play) update(c change) {
 
 // kubectl runs the program that people use.
 func (p *play) kubectl(args ...string) (string, error) {
-	program := "kubectl"
-	if !p.source.Existing {
-		program = filepath.Join(p.source.Root, ".cluster", "bin", "kubectl")
-		args = append([]string{"--kubeconfig=" + p.source.Kubeconfig()}, args...)
+	out, err := p.kubectlCommand(p.Context(), p.namespace, args...).CombinedOutput()
+	return string(out), err
+}
+
+func (s *stage) kubectlCommand(ctx context.Context, namespace string, args ...string) *exec.Cmd {
+	args = append([]string{"--namespace=" + namespace}, args...)
+	if s.source.Existing {
+		return exec.CommandContext(ctx, "kubectl", args...)
 	}
-	var out bytes.Buffer
-	cmd := exec.CommandContext(p.Context(), program, append([]string{"--namespace=" + p.namespace}, args...)...)
-	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &out, os.Environ()
-	err := cmd.Run()
-	return out.String(), err
+	kubeconfig := s.source.Kubeconfig()
+	program := filepath.Join(filepath.Dir(kubeconfig), "bin", "kubectl")
+	return exec.CommandContext(ctx, program, append([]string{"--kubeconfig=" + kubeconfig}, args...)...)
 }
 
 // inSandbox runs a shell command beside the agent.

@@ -20,6 +20,9 @@ import (
 // stageName is the namespace of the servers, and the name of the class and the provider that lead to them.
 const stageName = "sandkeep-e2e"
 
+// setUpLog takes what the setting up says: builds are told of at length, and interrupt the results of tests.
+var setUpLog = os.Stderr
+
 // stage is what all tests share.
 type stage struct {
 	source    install.Source
@@ -72,13 +75,13 @@ func newStage(ctx context.Context, config *rest.Config) (*stage, error) {
 	if s.scene, err = scene.New(config, s.client, stageName); err != nil {
 		return nil, err
 	}
-	if s.images, err = source.Provide(ctx, os.Stdout, append(install.Shipped, scene.Image)...); err != nil {
+	if s.images, err = source.Provide(ctx, setUpLog, append(install.Shipped, scene.Image)...); err != nil {
 		return nil, err
 	}
-	if err := source.Install(ctx, s.client, os.Stdout, s.images); err != nil {
+	if err := source.Install(ctx, s.client, setUpLog, s.images); err != nil {
 		return nil, err
 	}
-	if err := s.scene.Set(ctx, os.Stdout, s.images[scene.Image]); err != nil {
+	if err := s.scene.Set(ctx, setUpLog, s.images[scene.Image]); err != nil {
 		return nil, err
 	}
 	return s, s.applyShared(ctx)
