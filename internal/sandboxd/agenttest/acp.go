@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -15,7 +16,12 @@ import (
 // acpAgent speaks the Agent Client Protocol through the library's agent side.
 func acpAgent() int {
 	a := &speaker{done: make(chan int, 1), cancelled: make(chan struct{})}
-	a.conn = acp.NewAgentSideConnection(a, os.Stdout, os.Stdin)
+	input, gate := io.Pipe()
+	a.conn = acp.NewAgentSideConnection(a, os.Stdout, input)
+	go func() { // nothing is read before conn is set
+		_, err := io.Copy(gate, os.Stdin)
+		_ = gate.CloseWithError(err)
+	}()
 	select {
 	case code := <-a.done:
 		return code
