@@ -74,7 +74,7 @@ func (r *Reconciler[T]) report(ctx context.Context, o T, v Verdict) error {
 		return nil
 	}
 	if err := r.Client.Status().Apply(ctx, r.Apply(o, applyStatus(after)), client.FieldOwner(v1alpha1.FieldOwnerManager), client.ForceOwnership); err != nil {
-		return fmt.Errorf("write the status: %w", client.IgnoreNotFound(err))
+		return fmt.Errorf("write the status: %w", err)
 	}
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
 	if was == nil || was.Reason != v.Reason {
@@ -94,22 +94,24 @@ func statusFor(status v1alpha1.ObjectStatus, generation int64, v Verdict, now me
 	if v.Accepted {
 		ready.Status = metav1.ConditionTrue
 	}
-	meta.RemoveStatusCondition(&after.Conditions, v1alpha1.ConditionStalled)
-	if v.Stalled {
-		stalled := ready
-		stalled.Type, stalled.Status = v1alpha1.ConditionStalled, metav1.ConditionTrue
-		if was := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionStalled); was != nil {
-			stalled.LastTransitionTime = was.LastTransitionTime
-		}
-		meta.SetStatusCondition(&after.Conditions, stalled)
-	}
 	meta.SetStatusCondition(&after.Conditions, ready)
+	if !v.Stalled {
+		meta.RemoveStatusCondition(&after.Conditions, v1alpha1.ConditionStalled)
+		return after
+	}
+	stalled := ready
+	stalled.Type, stalled.Status = v1alpha1.ConditionStalled, metav1.ConditionTrue
+	meta.SetStatusCondition(&after.Conditions, stalled)
 	return after
 }
 
+// applyStatus carries the fields and conditions that are this reconciler's; what it does not carry stays its owner's.
 func applyStatus(s v1alpha1.ObjectStatus) *applyv1alpha1.ObjectStatusApplyConfiguration {
 	apply := applyv1alpha1.ObjectStatus().WithObservedGeneration(*s.ObservedGeneration)
 	for _, c := range s.Conditions {
+		if c.Type != v1alpha1.ConditionReady && c.Type != v1alpha1.ConditionStalled {
+			continue
+		}
 		apply.WithConditions(applymetav1.Condition().WithType(c.Type).WithStatus(c.Status).WithReason(c.Reason).WithMessage(c.Message).
 			WithObservedGeneration(c.ObservedGeneration).WithLastTransitionTime(c.LastTransitionTime))
 	}

@@ -19,7 +19,15 @@ import (
 
 // SetupWithManager makes the manager judge APIProviders.
 func SetupWithManager(mgr ctrl.Manager, base acceptance.Base) error {
-	r := &acceptance.Reconciler[*v1alpha1.APIProvider]{
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("apiprovider").
+		For(&v1alpha1.APIProvider{}).
+		Complete(reconcile.AsReconciler(base.Client, reconcilerFor(base)))
+}
+
+// reconcilerFor is the reconciler of APIProviders.
+func reconcilerFor(base acceptance.Base) *acceptance.Reconciler[*v1alpha1.APIProvider] {
+	return &acceptance.Reconciler[*v1alpha1.APIProvider]{
 		Base:   base,
 		Judge:  judge,
 		Status: func(p *v1alpha1.APIProvider) v1alpha1.ObjectStatus { return p.Status },
@@ -27,10 +35,6 @@ func SetupWithManager(mgr ctrl.Manager, base acceptance.Base) error {
 			return applyv1alpha1.APIProvider(p.Name).WithUID(p.UID).WithResourceVersion(p.ResourceVersion).WithStatus(status)
 		},
 	}
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("apiprovider").
-		For(&v1alpha1.APIProvider{}).
-		Complete(reconcile.AsReconciler(base.Client, r))
 }
 
 // judge accepts what the schema accepted: its rules say all there is to say about an APIProvider alone.

@@ -22,7 +22,16 @@ import (
 
 // SetupWithManager makes the manager judge Credentials.
 func SetupWithManager(mgr ctrl.Manager, base acceptance.Base) error {
-	r := &acceptance.Reconciler[*v1alpha1.Credential]{
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("credential").
+		For(&v1alpha1.Credential{}).
+		Watches(&v1alpha1.APIProvider{}, handler.EnqueueRequestsFromMapFunc(ofProvider(base.Client))).
+		Complete(reconcile.AsReconciler(base.Client, reconcilerFor(base)))
+}
+
+// reconcilerFor is the reconciler of Credentials.
+func reconcilerFor(base acceptance.Base) *acceptance.Reconciler[*v1alpha1.Credential] {
+	return &acceptance.Reconciler[*v1alpha1.Credential]{
 		Base:   base,
 		Judge:  judge,
 		Status: func(c *v1alpha1.Credential) v1alpha1.ObjectStatus { return c.Status },
@@ -30,11 +39,6 @@ func SetupWithManager(mgr ctrl.Manager, base acceptance.Base) error {
 			return applyv1alpha1.Credential(c.Name, c.Namespace).WithUID(c.UID).WithResourceVersion(c.ResourceVersion).WithStatus(status)
 		},
 	}
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("credential").
-		For(&v1alpha1.Credential{}).
-		Watches(&v1alpha1.APIProvider{}, handler.EnqueueRequestsFromMapFunc(ofProvider(base.Client))).
-		Complete(reconcile.AsReconciler(base.Client, r))
 }
 
 // judge accepts a Credential whose provider exists. Whether its Secret does is not looked at: the manager has no rights on

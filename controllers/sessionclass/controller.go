@@ -23,7 +23,16 @@ import (
 
 // SetupWithManager makes the manager judge SessionClasses.
 func SetupWithManager(mgr ctrl.Manager, base acceptance.Base) error {
-	r := &acceptance.Reconciler[*v1alpha1.SessionClass]{
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("sessionclass").
+		For(&v1alpha1.SessionClass{}).
+		Watches(&v1alpha1.APIProvider{}, handler.EnqueueRequestsFromMapFunc(allClasses(base.Client))).
+		Complete(reconcile.AsReconciler(base.Client, reconcilerFor(base)))
+}
+
+// reconcilerFor is the reconciler of SessionClasses.
+func reconcilerFor(base acceptance.Base) *acceptance.Reconciler[*v1alpha1.SessionClass] {
+	return &acceptance.Reconciler[*v1alpha1.SessionClass]{
 		Base:   base,
 		Judge:  judge,
 		Status: func(c *v1alpha1.SessionClass) v1alpha1.ObjectStatus { return c.Status },
@@ -31,11 +40,6 @@ func SetupWithManager(mgr ctrl.Manager, base acceptance.Base) error {
 			return applyv1alpha1.SessionClass(c.Name).WithUID(c.UID).WithResourceVersion(c.ResourceVersion).WithStatus(status)
 		},
 	}
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("sessionclass").
-		For(&v1alpha1.SessionClass{}).
-		Watches(&v1alpha1.APIProvider{}, handler.EnqueueRequestsFromMapFunc(allClasses(base.Client))).
-		Complete(reconcile.AsReconciler(base.Client, r))
 }
 
 // judge accepts a class whose template can become a sandbox and whose required providers exist.

@@ -1,0 +1,147 @@
+// Package acceptancetest puts the reconcilers of Kinds that are data on a stage without a cluster, and tests what all of them
+// promise.
+package acceptancetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/api/v1alpha1/applyconfiguration"
+	"github.com/sandkeep/sandkeep/controllers/acceptance"
+)
+
+// ErrFault is the answer to a call that fails on purpose.
+var ErrFault = errors.New("the API server is gone")
+
+// Stage is an API server in memory, a clock, and ears for events.
+type Stage struct {
+	// Client reads and writes; its calls are counted, and fail as asked.
+	Client client.WithWatch
+	// Clock stands still until it is set.
+	Clock *clocktesting.FakePassiveClock
+	// Calls counts all calls, Writes those that write.
+	Calls, Writes int
+	// FailAt makes the call of that number fail, from 1; 0 is none.
+	FailAt int
+	// Events are those that were told, as "Normal Accepted: message".
+	Events []string
+}
+
+// NewStage makes a stage on which some objects exist.
+func NewStage(t *testing.T, objects ...client.Object) *Stage {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	s := &Stage{Clock: clocktesting.NewFakePassiveClock(time.Date(2026, 5, 6, 7, 8, 9, 123456789, time.UTC))}
+	s.Client = fake.NewClientBuilder().WithScheme(scheme).
+		WithTypeConverters(applyconfiguration.NewTypeConverter(scheme)).
+		WithStatusSubresource(&v1alpha1.SessionClass{}, &v1alpha1.APIProvider{}, &v1alpha1.Credential{}).
+		WithObjects(objects...).
+		WithInterceptorFuncs(s.counted()).Build()
+	return s
+}
+
+// counted counts every call that a reconciler of this package's Kinds can make, and lets one of them fail.
+func (s *Stage) counted() interceptor.Funcs {
+	return interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			return s.call(false, func() error { return c.Get(ctx, key, o, opts...) })
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			return s.call(false, func() error { return c.List(ctx, list, opts...) })
+		},
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			return s.call(true, func() error { return c.Create(ctx, o, opts...) })
+		},
+		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+			return s.call(true, func() error { return c.Update(ctx, o, opts...) })
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			return s.call(true, func() error { return c.Patch(ctx, o, patch, opts...) })
+		},
+		Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			return s.call(true, func() error { return c.Apply(ctx, o, opts...) })
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			return s.call(true, func() error { return c.Delete(ctx, o, opts...) })
+		},
+		SubResourceApply: func(ctx context.Context, c client.Client, name string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+			return s.call(true, func() error { return c.SubResource(name).Apply(ctx, o, opts...) })
+		},
+		SubResourceUpdate: func(ctx context.Context, c client.Client, name string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+			return s.call(true, func() error { return c.SubResource(name).Update(ctx, o, opts...) })
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, name string, o client.Object, patch client.Patch, opts ...client.SubResourcePatchOption) error {
+			return s.call(true, func() error { return c.SubResource(name).Patch(ctx, o, patch, opts...) })
+		},
+	}
+}
+
+func (s *Stage) call(write bool, do func() error) error {
+	s.Calls++
+	if s.Calls == s.FailAt {
+		return ErrFault
+	}
+	if write {
+		s.Writes++
+	}
+	return do()
+}
+
+// Base is what a reconciler on this stage is made from.
+func (s *Stage) Base() acceptance.Base {
+	return acceptance.Base{Client: s.Client, Recorder: ears{s}, Clock: s.Clock}
+}
+
+// ears is an event recorder.
+type ears struct{ stage *Stage }
+
+// Eventf hears an event.
+func (e ears) Eventf(_, _ runtime.Object, kind, reason, _, note string, args ...any) {
+	e.stage.Events = append(e.stage.Events, kind+" "+reason+": "+fmt.Sprintf(note, args...))
+}
+
+// Reconcile reconciles an object once, as a manager would.
+func Reconcile[T client.Object](t *testing.T, s *Stage, r *acceptance.Reconciler[T], o T) error {
+	t.Helper()
+	result, err := reconcile.AsReconciler(s.Client, r).Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+	if err == nil && !result.IsZero() {
+		t.Errorf("the reconciler asks for another look: %+v", result)
+	}
+	return err
+}
+
+// Conditions are those of an object as the API server has it, by type, without their times.
+func Conditions[T client.Object](t *testing.T, s *Stage, r *acceptance.Reconciler[T], o T) map[string]metav1.Condition {
+	t.Helper()
+	conditions := map[string]metav1.Condition{}
+	for _, c := range r.Status(Now(t, s, o)).Conditions {
+		c.LastTransitionTime = metav1.Time{}
+		conditions[c.Type] = c
+	}
+	return conditions
+}
+
+// Now is an object as the API server has it.
+func Now[T client.Object](t *testing.T, s *Stage, o T) T {
+	t.Helper()
+	fresh := o.DeepCopyObject().(T)
+	if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(o), fresh); err != nil {
+		t.Fatal(err)
+	}
+	return fresh
+}

@@ -1,0 +1,107 @@
+package acceptancetest
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/controllers/acceptance"
+)
+
+// Case is an object, what else exists, and the verdict on the object.
+type Case[T client.Object] struct {
+	Object T
+	Others []client.Object
+	Want   acceptance.Verdict
+}
+
+// Verdicts tests that a reconciler comes to these verdicts, tells each once, then rests, and gets there whatever call fails.
+func Verdicts[T client.Object](t *testing.T, reconciler func(acceptance.Base) *acceptance.Reconciler[T], cases map[string]Case[T]) {
+	t.Helper()
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := c.stage(t)
+			r := reconciler(s.Base())
+			if err := Reconcile(t, s, r, c.Object); err != nil {
+				t.Fatal(err)
+			}
+			calls := s.Calls
+			wantTold(t, s, r, c)
+			s.Writes = 0
+			if err := Reconcile(t, s, r, c.Object); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(0, s.Writes); diff != "" {
+				t.Errorf("writes of a second reconcile (-want +got):\n%s", diff)
+			}
+			wantTold(t, s, r, c)
+			for call := 1; call <= calls; call++ {
+				wantSettledAfterFault(t, reconciler, c, call)
+			}
+		})
+	}
+}
+
+func (c Case[T]) stage(t *testing.T) *Stage {
+	t.Helper()
+	return NewStage(t, append([]client.Object{c.Object.DeepCopyObject().(T)}, c.Others...)...)
+}
+
+// wantTold checks what status and events say of a verdict.
+func wantTold[T client.Object](t *testing.T, s *Stage, r *acceptance.Reconciler[T], c Case[T]) {
+	t.Helper()
+	if diff := cmp.Diff(told(c.Want, c.Object.GetGeneration()), Conditions(t, s, r, c.Object)); diff != "" {
+		t.Errorf("conditions (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(new(c.Object.GetGeneration()), r.Status(Now(t, s, c.Object)).ObservedGeneration); diff != "" {
+		t.Errorf("observedGeneration (-want +got):\n%s", diff)
+	}
+	kind := corev1.EventTypeWarning
+	if c.Want.Accepted {
+		kind = corev1.EventTypeNormal
+	}
+	if diff := cmp.Diff([]string{kind + " " + c.Want.Reason + ": " + c.Want.Message}, s.Events); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// told are the conditions of a verdict.
+func told(v acceptance.Verdict, generation int64) map[string]metav1.Condition {
+	ready := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v.Reason, Message: v.Message, ObservedGeneration: generation,
+	}
+	if v.Accepted {
+		ready.Status = metav1.ConditionTrue
+	}
+	conditions := map[string]metav1.Condition{ready.Type: ready}
+	if v.Stalled {
+		stalled := ready
+		stalled.Type, stalled.Status = v1alpha1.ConditionStalled, metav1.ConditionTrue
+		conditions[stalled.Type] = stalled
+	}
+	return conditions
+}
+
+// wantSettledAfterFault lets one call fail and checks that the failure is told to the manager, and nothing to anybody else, and
+// that the next reconcile makes it good.
+func wantSettledAfterFault[T client.Object](t *testing.T, reconciler func(acceptance.Base) *acceptance.Reconciler[T], c Case[T], call int) {
+	t.Helper()
+	s := c.stage(t)
+	r := reconciler(s.Base())
+	s.FailAt = call
+	if err := Reconcile(t, s, r, c.Object); !errors.Is(err, ErrFault) {
+		t.Errorf("after call %d failed: error %v", call, err)
+	}
+	if s.Writes > 0 || len(s.Events) > 0 {
+		t.Errorf("after call %d failed: %d writes, events %q", call, s.Writes, s.Events)
+	}
+	if err := Reconcile(t, s, r, c.Object); err != nil {
+		t.Fatal(err)
+	}
+	wantTold(t, s, r, c)
+}
