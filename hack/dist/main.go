@@ -85,6 +85,7 @@ func render(ctx context.Context, source install.Source, p *install.Progress) err
 		}
 		_, _ = fmt.Fprintf(detail, "%d objects, with images %s and %s\n", len(objects), images["sandkeep"], images["opencode"])
 		_, _ = fmt.Fprintf(detail, "Install with: kubectl apply --server-side -f %s\n", file)
+		_, _ = fmt.Fprintln(detail, "On a new cluster run it twice: kubectl asks for all Kinds before it applies the first definition")
 		return install.WriteFile(filepath.Join(source.Root, file), objects)
 	})
 }

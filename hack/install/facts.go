@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
 
 // rights are what an installation does, one right for each kind of object. Whoever may create roles with rights that they do not
@@ -41,11 +40,7 @@ type looker struct {
 }
 
 // look collects the facts. What the current user may not read stays unknown.
-func look(ctx context.Context, config *rest.Config) (Facts, error) {
-	clientset, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return Facts{}, fmt.Errorf("make a client: %w", err)
-	}
+func look(ctx context.Context, clientset kubernetes.Interface) (Facts, error) {
 	l := &looker{Interface: clientset}
 	for _, ask := range []func(context.Context) error{l.version, l.rights, l.nodes, l.storage, l.network, l.engines, l.namespaces} {
 		if err := ask(ctx); err != nil && !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {

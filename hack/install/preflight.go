@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
 
@@ -151,7 +152,11 @@ var errBlocked = errors.New("the cluster lacks what an installation needs; see a
 
 // Preflight looks at a cluster and tells what it lacks. It fails when an installation would.
 func Preflight(ctx context.Context, config *rest.Config, detail io.Writer) error {
-	facts, err := look(ctx, config)
+	clientset, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	facts, err := look(ctx, clientset)
 	if err != nil {
 		return err
 	}
