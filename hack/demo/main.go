@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -54,6 +53,9 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	d := &demo{Source: source, progress: &install.Progress{Out: out}, payer: choosePayer(ctx, os.Getenv)}
+	if err := d.Check(); err != nil {
+		return err
+	}
 	d.progress.Printf("%s\n", d.payer.announcement)
 	if err := d.prepare(ctx); err != nil {
 		return err
@@ -96,9 +98,6 @@ func (d *demo) clusterTitle() string {
 }
 
 func (d *demo) startCluster(ctx context.Context, detail io.Writer) error {
-	if d.Existing && d.Registry == "" {
-		return errors.New("CLUSTER=existing needs REGISTRY: a registry that you may push to and the cluster can pull from, such as REGISTRY=registry.example.com/team")
-	}
 	if err := d.Go(ctx, detail, "run", "./hack/cluster", "up"); err != nil {
 		return fmt.Errorf("%w; the lines above say why", err)
 	}

@@ -27,7 +27,7 @@ func (d *demo) tell(ctx context.Context, s *v1alpha1.Session) error {
 		{"Conditions", writeConditions},
 		{"Who paid", d.writePayer},
 		{"What the agent says", writeSummary},
-		{"What it used, by its own account", writeUsage},
+		{"What it used", d.writeUsage},
 		{"What it pushed", d.writeDiff},
 		{"Try next", d.writeHints},
 	}
@@ -87,20 +87,25 @@ func (d *demo) writePayer(ctx context.Context, out io.Writer, s *v1alpha1.Sessio
 	if d.payer.real {
 		return nil
 	}
-	stats, err := d.scene.Stats(ctx)
+	seen, err := d.seen(ctx)
 	if err != nil {
 		return err
 	}
-	seen, known := stats.Keys[given]
-	if !known {
-		return fmt.Errorf("the provider has not seen the key with fingerprint %s", given)
-	}
-	requests := 0
-	for _, model := range seen.Models {
-		requests += model.Requests
-	}
-	_, _ = fmt.Fprintf(out, "key seen by the provider:  %s in header %s, %d requests\n", given, seen.Header, requests)
+	_, _ = fmt.Fprintf(out, "key seen by the provider:  %s in header %s\n", given, seen.Header)
 	return nil
+}
+
+// seen is what the scripted provider has counted for the key of this demo.
+func (d *demo) seen(ctx context.Context) (provider.KeyStats, error) {
+	stats, err := d.scene.Stats(ctx)
+	if err != nil {
+		return provider.KeyStats{}, err
+	}
+	seen, known := stats.Keys[provider.Fingerprint(d.payer.key)]
+	if !known {
+		return provider.KeyStats{}, errors.New("the provider has not seen the key of this demo")
+	}
+	return seen, nil
 }
 
 func writeSummary(_ context.Context, out io.Writer, s *v1alpha1.Session) error {
@@ -112,12 +117,27 @@ func writeSummary(_ context.Context, out io.Writer, s *v1alpha1.Session) error {
 	return nil
 }
 
-func writeUsage(_ context.Context, out io.Writer, s *v1alpha1.Session) error {
+// writeUsage puts what the agent says, which is a claim, beside what the provider has counted.
+func (d *demo) writeUsage(ctx context.Context, out io.Writer, s *v1alpha1.Session) error {
 	u := s.Status.Usage
 	if u == nil {
 		u = &v1alpha1.Usage{}
 	}
-	_, _ = fmt.Fprintf(out, "%d tokens in, %d tokens out\n", value(u.InputTokens), value(u.OutputTokens))
+	_, _ = fmt.Fprintf(out, "the agent says:      %d tokens in, %d out\n", value(u.InputTokens), value(u.OutputTokens))
+	if d.payer.real {
+		return nil
+	}
+	seen, err := d.seen(ctx)
+	if err != nil {
+		return err
+	}
+	var total provider.ModelStats
+	for _, model := range seen.Models {
+		total.Requests += model.Requests
+		total.InputTokens += model.InputTokens
+		total.OutputTokens += model.OutputTokens
+	}
+	_, _ = fmt.Fprintf(out, "the provider says:   %d tokens in, %d out, in %d requests\n", total.InputTokens, total.OutputTokens, total.Requests)
 	return nil
 }
 

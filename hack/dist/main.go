@@ -102,6 +102,9 @@ func preflight(ctx context.Context, source install.Source, p *install.Progress) 
 }
 
 func installAll(ctx context.Context, source install.Source, p *install.Progress) error {
+	if err := source.Check(); err != nil {
+		return err
+	}
 	if err := preflight(ctx, source, p); err != nil {
 		return err
 	}

@@ -46,6 +46,14 @@ func SourceHere() (Source, error) {
 	}, nil
 }
 
+// Check says what is missing in the settings.
+func (s Source) Check() error {
+	if s.Existing && s.Registry == "" {
+		return errors.New("a cluster of your own pulls its images: set REGISTRY to a registry that you may push to and the cluster can pull from, such as REGISTRY=registry.example.com/team")
+	}
+	return nil
+}
+
 // Images maps names of images to references.
 type Images map[string]string
 
@@ -56,8 +64,8 @@ func (s Source) Provide(ctx context.Context, detail io.Writer, names ...string) 
 	if s.Existing {
 		command = "push"
 	}
-	if s.Existing && s.Registry == "" {
-		return nil, errors.New("set REGISTRY to a registry that you may push to and the cluster can pull from, such as REGISTRY=registry.example.com/team")
+	if err := s.Check(); err != nil {
+		return nil, err
 	}
 	return s.made(ctx, detail, command, names)
 }

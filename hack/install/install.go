@@ -33,8 +33,11 @@ func (s Source) Config() (*rest.Config, error) {
 		rules.ExplicitPath = s.Kubeconfig()
 	}
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("read the kubeconfig: %w; start a cluster with `make up`, or set CLUSTER=existing to use that of your own kubeconfig", err)
+	switch {
+	case err != nil && s.Existing:
+		return nil, fmt.Errorf("find your cluster: %w; set KUBECONFIG, or choose a context with kubectl config use-context", err)
+	case err != nil:
+		return nil, fmt.Errorf("find the local cluster: %w; start it with `make up`, or set CLUSTER=existing to use that of your own kubeconfig", err)
 	}
 	config.QPS, config.Burst = 100, 200
 	return config, nil

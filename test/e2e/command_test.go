@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/test/fixtures/provider"
 )
 
 // commandClass makes a class of this test's own, whose agent is a shell script.
@@ -139,16 +140,19 @@ func TestI3SandboxHasNoRightsInTheCluster(t *testing.T) {
 	}
 }
 
-// The key is in the environment of an agent that prints all of it. searchForKey looks for it afterwards.
+// The key reaches the agent, which prints it in every form. searchForKey looks for it afterwards.
 func TestKeyIsTakenOutOfWhatTheAgentSays(t *testing.T) {
-	for _, delivery := range []v1alpha1.Delivery{v1alpha1.DeliveryEnv, v1alpha1.DeliveryFile} {
+	for delivery, where := range map[v1alpha1.Delivery]string{
+		v1alpha1.DeliveryEnv:  `"$ANTHROPIC_API_KEY"`,
+		v1alpha1.DeliveryFile: `"$(cat /sandkeep/credentials/` + stageName + `/api-key)"`,
+	} {
 		t.Run(string(delivery), func(t *testing.T) {
 			p := newPlay(t)
-			script := `env; cat /sandkeep/credentials/*/api-key 2>/dev/null; printf %s "$ANTHROPIC_API_KEY" | base64 -w0; echo; echo "$ANTHROPIC_API_KEY" >&2; echo end`
+			script := `key=` + where + `; env; echo $key; echo $key >&2; printf %s $key | base64 -w0; echo; echo fingerprint $(printf %s $key | sha256sum)`
 			p.session("ok", p.commandClass(script, paid(delivery)))
 			s := p.untilSucceeded()
-			if !strings.Contains(p.log(s.Status.PodName), "end") {
-				t.Error("the agent's words are not in the log")
+			if !strings.Contains(s.Status.Result.Summary, "fingerprint "+provider.Fingerprint(p.key)) {
+				t.Errorf("the agent has not got the key: it says %q", s.Status.Result.Summary)
 			}
 		})
 	}
@@ -157,6 +161,9 @@ func TestKeyIsTakenOutOfWhatTheAgentSays(t *testing.T) {
 // A real agent is talked into it by its model.
 func TestOpenCodePrintsItsKey(t *testing.T) {
 	p := newPlay(t)
-	p.session(`exec cmd="env; cat /proc/*/environ"`)
-	p.untilSucceeded()
+	p.session(`exec cmd="env; cat /proc/*/environ; echo fingerprint $(printf %s $ANTHROPIC_API_KEY | sha256sum)"`)
+	s := p.untilSucceeded()
+	if !strings.Contains(s.Status.Result.Summary, "fingerprint "+provider.Fingerprint(p.key)) {
+		t.Errorf("the agent has not got the key: it says %q", s.Status.Result.Summary)
+	}
 }

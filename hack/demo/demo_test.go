@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+)
+
+// environment is a getenv over one variable.
+func environment(name, value string) func(string) string {
+	return func(asked string) string {
+		if asked == name {
+			return value
+		}
+		return ""
+	}
+}
+
+func TestChoosePayerIsScriptedWithoutAKey(t *testing.T) {
+	p := choosePayer(t.Context(), environment("ANTHROPIC_API_KEY", " \n"))
+	if p.real || p.class != scripted || p.key == "" || !strings.Contains(p.prompt, "[[script:") {
+		t.Errorf("got class %q, real %t; want the scripted provider", p.class, p.real)
+	}
+}
+
+func TestChoosePayerIsScriptedWithoutANetwork(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // as if nobody answered
+	p := choosePayer(ctx, environment("ANTHROPIC_API_KEY", "sk-ant-real"))
+	if p.real || p.key == "sk-ant-real" {
+		t.Errorf("real %t; want another key and the scripted provider", p.real)
+	}
+	if !strings.Contains(p.announcement, "cannot be reached") {
+		t.Errorf("the announcement %q does not say why", p.announcement)
+	}
+}
+
+func TestCastHasANewSessionEachTime(t *testing.T) {
+	p := scriptedPayer("")
+	if a, b := castFor(p, "http://git/x.git"), castFor(p, "http://git/x.git"); a.session.Name == b.session.Name {
+		t.Errorf("both are called %s", a.session.Name)
+	}
+}
+
+func TestKeyIsInTheSecretOnly(t *testing.T) {
+	p := scriptedPayer("")
+	c := castFor(p, "http://git/x.git")
+	if c.secret.StringData[keyEntry] != p.key {
+		t.Error("the key is not in the Secret")
+	}
+	for _, o := range []any{c.credential, c.session} {
+		text, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), p.key) {
+			t.Errorf("the key is in %T", o)
+		}
+	}
+}
+
+func condition(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: "Because of " + reason}
+}
+
+func TestWriteConditionsPutsReadyFirst(t *testing.T) {
+	s := &v1alpha1.Session{}
+	s.Status.Conditions = []metav1.Condition{condition("Succeeded", "True", "Succeeded"), condition("Finished", "True", "Succeeded"), condition("Ready", "True", "Succeeded")}
+	var out strings.Builder
+	if err := writeConditions(t.Context(), &out, s); err != nil {
+		t.Fatal(err)
+	}
+	want := `TYPE       STATUS  REASON     MESSAGE
+Ready      True    Succeeded  Because of Succeeded
+Finished   True    Succeeded  Because of Succeeded
+Succeeded  True    Succeeded  Because of Succeeded
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestShowChangesTellsOnlyWhatIsNew(t *testing.T) {
+	var out strings.Builder
+	f := &follower{detail: &out}
+	first := &v1alpha1.Session{}
+	first.Status.Conditions = []metav1.Condition{condition("Ready", "False", "Starting"), condition("Finished", "False", "NotFinished")}
+	f.showChanges(first)
+	f.last = first.DeepCopy()
+	second := first.DeepCopy()
+	second.Status.Conditions[0] = condition("Ready", "True", "Running")
+	f.showChanges(second)
+	for part, want := range map[string]int{"Ready=False Starting: Because of Starting": 1, "Ready=True Running: Because of Running": 1, "Finished": 0} {
+		if got := strings.Count(out.String(), part); got != want {
+			t.Errorf("%q is told %d times, want %d:\n%s", part, got, want, out.String())
+		}
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	s := &v1alpha1.Session{}
+	if err := (&demo{}).verdict(s); err == nil {
+		t.Error("a Session without success is taken for one")
+	}
+	s.Status.Conditions = []metav1.Condition{condition("Succeeded", "True", "Succeeded")}
+	if err := (&demo{}).verdict(s); err != nil {
+		t.Error(err)
+	}
+}
