@@ -310,13 +310,37 @@ func TestTheReportSurvivesTheSandbox(t *testing.T) {
 	wantFailure(t, s.end(), contract.AgentCrashed, "ended before it could report")
 }
 
-// TestTheAgentCannotReadSandboxd: not its environment, which holds keys of providers that the agent has no use for.
+// TestTheAgentCannotReadSandboxd: not its environment, which holds keys of providers that the agent has no use for. It is
+// tried without root's rights, as in a real sandbox; the agent's own environment can be read, which shows that the test can fail.
 func TestTheAgentCannotReadSandboxd(t *testing.T) {
-	if os.Getuid() == 0 {
-		t.Skip("root may read every process")
+	if exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true").Run() != nil {
+		t.Skip("needs leave to become another user")
 	}
-	s := newSandbox(t, "text", "sh ! cat /proc/$(ps -o ppid= -p $PPID | tr -d ' ')/environ\nsay could not")
-	wantSuccess(t, s.run())
+	t.Parallel()
+	s := newSandbox(t, "text", "sh cat /proc/$PPID/environ >own\nsh ! cat /proc/$(ps -o ppid= -p $PPID | tr -d ' ')/environ >its\nsay could not")
+	s.asNobody()
+	r := s.run()
+	wantSuccess(t, r)
+	own, err := os.ReadFile(filepath.Join(s.dirs.Workspace, "own"))
+	must(t, err)
+	its, err := os.ReadFile(filepath.Join(s.dirs.Workspace, "its"))
+	must(t, err)
+	if len(own) == 0 || len(its) != 0 {
+		t.Errorf("read of itself %q, of sandboxd %q", own, its)
+	}
+}
+
+// asNobody runs sandbox and agent as a user without rights, from a copy of this test's binary that the user can reach.
+func (s *sandbox) asNobody() {
+	s.t.Helper()
+	self, err := os.Executable()
+	must(s.t, err)
+	s.self = filepath.Join(s.root, "self")
+	for _, args := range [][]string{{"cp", self, s.self}, {"chmod", "755", s.self}, {"chmod", "755", filepath.Dir(s.root)}, {"chown", "-R", "65534:65534", s.root}} {
+		must(s.t, exec.Command(args[0], args[1:]...).Run())
+	}
+	s.config.Agent.Command[0] = s.self
+	s.wrap = []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}
 }
 
 func TestOutOfMemoryIsReported(t *testing.T) {

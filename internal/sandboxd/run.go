@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sandkeep/sandkeep/internal/contract"
@@ -121,7 +122,7 @@ func (r *run) prepare(ctx context.Context) *failure.Failure {
 	}
 	r.workspace = &workspace.Workspace{
 		Dir: r.Dirs.Workspace, Tmp: r.Dirs.Tmp, Keep: r.config.KeepWorkspace, Run: r.config.Session.Run,
-		Timeout: r.config.CloneTimeout.Duration(), Environ: r.Environ, Redactor: r.redactor, Tree: r.Tree,
+		Timeout: r.config.CloneTimeout.Duration(), Environ: r.surroundings(), Redactor: r.redactor, Tree: r.Tree,
 	}
 	if err := r.workspace.Prepare(); err != nil {
 		return failure.New(contract.CloneFailed, "The workspace cannot be prepared: %v", err)
@@ -137,6 +138,15 @@ func (r *run) prepare(ctx context.Context) *failure.Failure {
 		r.clones = append(r.clones, clone)
 	}
 	return nil
+}
+
+// surroundings are the variables of the container, then those of the class and the session.
+func (r *run) surroundings() []string {
+	all := slices.Clone(r.Environ)
+	for _, v := range r.config.Env {
+		all = append(all, v.Name+"="+v.Value)
+	}
+	return all
 }
 
 func cloned(c *workspace.Clone) string {

@@ -35,6 +35,8 @@ type sandbox struct {
 	dirs   sandboxd.Dirs
 	config contract.Config
 	env    []string
+	// self is the program that is sandboxd: this test's binary, or a copy of it.
+	self string
 	// wrap are the words of a program that runs the sandbox.
 	wrap []string
 	out  bytes.Buffer
@@ -45,7 +47,9 @@ type sandbox struct {
 func newSandbox(t *testing.T, kind, prompt string) *sandbox {
 	t.Helper()
 	root := t.TempDir()
-	s := &sandbox{t: t, root: root, dirs: sandboxd.SandboxDirs(root)}
+	self, err := os.Executable()
+	must(t, err)
+	s := &sandbox{t: t, root: root, self: self, dirs: sandboxd.SandboxDirs(root)}
 	for _, dir := range []string{s.dirs.Config, s.dirs.Private, s.dirs.Workspace, s.dirs.Home, s.dirs.Tmp, s.dirs.Cgroup, filepath.Dir(s.dirs.TerminationLog)} {
 		must(t, os.MkdirAll(dir, 0o755))
 	}
@@ -76,9 +80,7 @@ func (s *sandbox) start() {
 	data, err := s.config.Encode()
 	must(s.t, err)
 	must(s.t, os.WriteFile(filepath.Join(s.dirs.Config, contract.ConfigFile), data, 0o644))
-	self, err := os.Executable()
-	must(s.t, err)
-	words := append(append([]string{}, s.wrap...), self)
+	words := append(append([]string{}, s.wrap...), s.self)
 	s.cmd = exec.Command(words[0], words[1:]...)
 	s.cmd.Env = append([]string{
 		rootEnv + "=" + s.root, "PATH=" + os.Getenv("PATH"), contract.ConfigDigestEnv + "=" + contract.Digest(data), "TMPDIR=" + s.dirs.Tmp,

@@ -332,6 +332,15 @@ func TestACP(t *testing.T) {
 	}
 }
 
+// TestAnAnswerIsNotLostInTheAgentsEnd: one that answers and is gone has answered, whichever is noticed first.
+func TestAnAnswerIsNotLostInTheAgentsEnd(t *testing.T) {
+	for range 40 {
+		j, _ := job(t, "replay", "the recording knows the prompt")
+		j.Agent.Command = agenttest.Command("replay", recording(t, "acp/529-once.jsonl"), "0")
+		check(t, j.Run(t.Context()), want{evidence: true, summary: "ok", usage: contract.Usage{InputTokens: 100, OutputTokens: 20}})
+	}
+}
+
 func TestACPPermissions(t *testing.T) {
 	for answer, leave := range map[contract.Permissions]string{contract.PermissionsAllow: "leave: once", "": "leave: once", contract.PermissionsDeny: "leave: no"} {
 		j, _ := job(t, "acp", "permission")

@@ -203,7 +203,8 @@ func shell(command string) {
 }
 
 // replay plays the agent's part of a recorded conversation: lines of {"from": "client"|"agent", "message": ...}. For each
-// message of the client it waits for one line, whatever that says.
+// message of the client it waits for one line, whatever that says. It ends with its input, or at once with the exit code
+// that follows the file's name.
 func replay() int {
 	recording, err := os.Open(os.Args[3])
 	must(err)
@@ -223,6 +224,9 @@ func replay() int {
 		} else if _, err := in.ReadBytes('\n'); err != nil {
 			return 0
 		}
+	}
+	if len(os.Args) > 4 {
+		return number(os.Args[4])
 	}
 	_, _ = io.Copy(io.Discard, in)
 	return 0

@@ -3,7 +3,9 @@
 package environment
 
 import (
+	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -52,7 +54,47 @@ func Build(image []string, c contract.Config, keys []Key, home, workspace string
 		files = append(files, tell(credential, keys[i], env)...)
 	}
 	env["HOME"], env["WORKSPACE"] = home, workspace
-	return Built{Env: list(env), Files: files}
+	return Built{Env: list(env), Files: merged(files)}
+}
+
+// merged makes one file of those with one path: an agent keeps what it knows of several providers in a single JSON file. Of
+// files that are no JSON objects the last wins.
+func merged(files []contract.FileSpec) []contract.FileSpec {
+	var out []contract.FileSpec
+	for _, file := range files {
+		i := slices.IndexFunc(out, func(f contract.FileSpec) bool { return path.Clean(f.Path) == path.Clean(file.Path) })
+		if i < 0 {
+			out = append(out, file)
+			continue
+		}
+		out[i].Content = mergedJSON(out[i].Content, file.Content)
+	}
+	return out
+}
+
+func mergedJSON(first, second string) string {
+	var a, b map[string]any
+	if json.Unmarshal([]byte(first), &a) != nil || json.Unmarshal([]byte(second), &b) != nil {
+		return second
+	}
+	data, err := json.Marshal(overlay(a, b))
+	if err != nil {
+		return second
+	}
+	return string(data)
+}
+
+// overlay puts b's fields over a's, object by object.
+func overlay(a, b map[string]any) map[string]any {
+	for key, value := range b {
+		below, isObject := a[key].(map[string]any)
+		above, alsoObject := value.(map[string]any)
+		if isObject && alsoObject {
+			value = overlay(below, above)
+		}
+		a[key] = value
+	}
+	return a
 }
 
 // The words that stand for a credential.
@@ -102,7 +144,7 @@ func list(env map[string]string) []string {
 }
 
 // Keys finds the delivered keys, by the numbers of their credentials. readFile reads a file of the credentials' directory.
-func Keys(image []string, credentials []contract.Credential, pathOf func(provider string) string, readFile func(path string) ([]byte, error)) ([]Key, error) {
+func Keys(image []string, credentials []contract.Credential, pathOf func(provider string) string, readFile func(name string) ([]byte, error)) ([]Key, error) {
 	keys := make([]Key, len(credentials))
 	for i, c := range credentials {
 		switch c.Delivery {

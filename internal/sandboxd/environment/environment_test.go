@@ -177,3 +177,24 @@ func TestFilesStayInTheHome(t *testing.T) {
 		t.Errorf("written outside: %v", entries)
 	}
 }
+
+func TestFilesOfOnePathAreMerged(t *testing.T) {
+	credential := func(content string) contract.Credential {
+		return contract.Credential{Files: []contract.FileSpec{{Path: "a/auth.json", Content: content}}}
+	}
+	tests := map[string]struct{ first, second, want string }{
+		"two objects":   {`{"x":{"k":1}}`, `{"y":{"k":2}}`, `{"x":{"k":1},"y":{"k":2}}`},
+		"inner objects": {`{"p":{"x":1,"z":{"q":1}}}`, `{"p":{"y":2,"z":3}}`, `{"p":{"x":1,"y":2,"z":3}}`},
+		"no JSON":       {`a = 1`, `b = 2`, `b = 2`},
+		"one JSON":      {`{"a":1}`, `b = 2`, `b = 2`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			config := contract.Config{Credentials: []contract.Credential{credential(tt.first), credential(tt.second)}}
+			want := []contract.FileSpec{{Path: "a/auth.json", Content: tt.want}}
+			if diff := cmp.Diff(want, Build(nil, config, make([]Key, 2), "/h", "/w").Files); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}

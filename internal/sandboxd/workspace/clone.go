@@ -24,7 +24,7 @@ func (w *Workspace) fresh(ctx context.Context, root *os.Root, c *Clone) error {
 		return err
 	}
 	defer func() { _ = root.RemoveAll(unfinished) }()
-	bound, cancel := context.WithTimeoutCause(ctx, w.Timeout, &gitError{timedOut: w.Timeout})
+	bound, cancel := context.WithTimeoutCause(ctx, w.timeout(), &gitError{timedOut: w.timeout(), err: context.DeadlineExceeded})
 	defer cancel()
 	args := []string{"clone", "--quiet", "--no-checkout", "--no-recurse-submodules", "--template=", "--origin=origin", "--", c.URL, unfinished}
 	if _, err := w.git().run(bound, args...); err != nil {

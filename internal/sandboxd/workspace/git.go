@@ -11,7 +11,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,28 +45,25 @@ var safeConfig = []string{
 	"pack.useBitmaps=false",
 }
 
-// passedOn are the variables of the container that git and its http transport need.
+// passedOn are the variables that git's http transport needs; they come from the container, the class or the session.
 var passedOn = []string{
-	"PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
-	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "CURL_CA_BUNDLE", "TMPDIR",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "CURL_CA_BUNDLE",
 }
 
-// gitEnv is the whole environment of git: what is set in the container cannot steer it, and no file outside is read.
-func gitEnv(container []string, home string) []string {
+// gitEnv is the whole environment of git: what else is set around it cannot steer it, and no file outside is read.
+func gitEnv(around []string, home string) []string {
 	env := []string{
-		"HOME=" + home, "XDG_CONFIG_HOME=" + home, "LC_ALL=C",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_CONFIG_HOME=" + home, "TMPDIR=" + home, "LC_ALL=C",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_ATTR_NOSYSTEM=1",
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=/bin/false", "SSH_ASKPASS=/bin/false", "GIT_SSH_COMMAND=/bin/false",
 		"GIT_ALLOW_PROTOCOL=http:https", "GIT_NO_REPLACE_OBJECTS=1", "GIT_LFS_SKIP_SMUDGE=1", "GIT_OPTIONAL_LOCKS=0",
 		"GIT_AUTHOR_NAME=" + identityName, "GIT_AUTHOR_EMAIL=" + identityEmail,
 		"GIT_COMMITTER_NAME=" + identityName, "GIT_COMMITTER_EMAIL=" + identityEmail,
 	}
-	for _, variable := range container {
-		name, _, _ := strings.Cut(variable, "=")
-		for _, wanted := range passedOn {
-			if name == wanted {
-				env = append(env, variable)
-			}
+	for _, variable := range around {
+		if name, _, _ := strings.Cut(variable, "="); slices.Contains(passedOn, name) {
+			env = append(env, variable)
 		}
 	}
 	return env

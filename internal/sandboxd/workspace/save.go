@@ -14,7 +14,8 @@ import (
 type Saved struct {
 	// Commit is the head that the run left; Commit.Commit is empty when the run made nothing.
 	Commit contract.Commit
-	// Worked is true when the agent committed or changed anything: evidence of work.
+	// Worked is true when the agent committed or changed anything: evidence of work. In a clone of an earlier run only
+	// commits count, because changes may have been there before.
 	Worked bool
 	// Unsaved is true when there is work that is on no branch of the origin.
 	Unsaved bool
@@ -36,9 +37,14 @@ func (w *Workspace) Save(ctx context.Context, c *Clone, message string, beforePu
 	}
 	defer func() { _ = s.root.Close() }()
 	if c.PushBranch == "" {
-		return s.inspect(ctx, saved)
+		saved = s.inspect(ctx, saved)
+	} else {
+		saved = s.bring(ctx, w, saved, message, beforePush)
 	}
-	return s.bring(ctx, w, saved, message, beforePush)
+	if c.Kept {
+		saved.Worked = s.refs.head != c.Base
+	}
+	return saved
 }
 
 // lost notes that work could not be saved.

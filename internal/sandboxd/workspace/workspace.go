@@ -20,7 +20,7 @@ type Workspace struct {
 	Run  int32
 	// Timeout bounds the clone of one repository, and every other git command.
 	Timeout time.Duration
-	// Environ is the container's environment.
+	// Environ is the environment of the container, then that of the class and the session.
 	Environ []string
 	// Redactor knows what must not be pushed.
 	Redactor *redact.Redactor
@@ -42,9 +42,19 @@ type Clone struct {
 	origin []string
 }
 
+// defaultTimeout bounds git where Timeout does not.
+const defaultTimeout = 10 * time.Minute
+
 // git runs without a repository.
 func (w *Workspace) git() git {
-	return git{tree: w.Tree, dir: w.Dir, env: gitEnv(w.Environ, filepath.Join(w.scratch, "home")), timeout: w.Timeout}
+	return git{tree: w.Tree, dir: w.Dir, env: gitEnv(w.Environ, filepath.Join(w.scratch, "home")), timeout: w.timeout()}
+}
+
+func (w *Workspace) timeout() time.Duration {
+	if w.Timeout > 0 {
+		return w.Timeout
+	}
+	return defaultTimeout
 }
 
 // Prepare makes the directories that git needs. It is called before the clones, and again when the agent has ended: what
