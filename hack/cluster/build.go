@@ -59,7 +59,7 @@ func (l *launcher) buildOnce(ctx context.Context) error {
 	return os.WriteFile(stamp, []byte(sources), 0o644)
 }
 
-// fingerprint changes with every file of the packages, with the version that is built and with the Go release.
+// fingerprint changes with every file of the packages but tests, with the version that is built and with the Go release.
 func fingerprint(root string, packages ...string) (string, error) {
 	parts := []string{runtime.Version(), versionFlags()}
 	for _, pkg := range packages {
@@ -68,6 +68,9 @@ func fingerprint(root string, packages ...string) (string, error) {
 			return "", err
 		}
 		for _, f := range files {
+			if strings.HasSuffix(f.Name(), "_test.go") {
+				continue
+			}
 			content, err := os.ReadFile(filepath.Join(root, pkg, f.Name()))
 			if err != nil {
 				return "", err

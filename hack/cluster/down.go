@@ -71,5 +71,10 @@ func endNode(ctx context.Context, record layout.Record) error {
 			return fmt.Errorf("the node, process %d, does not end: a program in it may wait for a disk", process.PID)
 		}
 	}
+	if record.Egress != nil {
+		if err := node.CloseEgress(ctx, record); err != nil {
+			return err
+		}
+	}
 	return errors.Join(node.RemoveLink(ctx, record.Network), node.RemoveCgroups(name))
 }

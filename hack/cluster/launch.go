@@ -18,8 +18,9 @@ import (
 	"github.com/sandkeep/sandkeep/hack/cluster/internal/node"
 )
 
-// launch starts the node's process 1 in fresh namespaces, gives it its cgroups and its link, and follows its start.
-func (l *launcher) launch(ctx context.Context, n layout.Network) error {
+// launch starts the node's process 1 in fresh namespaces, gives it its cgroups and its link, follows its start and opens the
+// way out if it shall have one.
+func (l *launcher) launch(ctx context.Context, r layout.Record) error {
 	goRead, goWrite, err := os.Pipe()
 	if err != nil {
 		return err
@@ -30,11 +31,11 @@ func (l *launcher) launch(ctx context.Context, n layout.Network) error {
 		return err
 	}
 	defer func() { _ = reportRead.Close() }()
-	process, err := l.spawn(ctx, n, goRead, reportWrite)
+	process, err := l.spawn(ctx, r.Network, goRead, reportWrite)
 	if err := errors.Join(err, goRead.Close(), reportWrite.Close()); err != nil {
 		return err
 	}
-	if err := l.connect(ctx, n, process.Pid); err != nil {
+	if r.Process, err = l.connect(ctx, r, process.Pid); err != nil {
 		return errors.Join(err, process.Kill())
 	}
 	if _, err := goWrite.Write([]byte{1}); err != nil {
@@ -42,7 +43,10 @@ func (l *launcher) launch(ctx context.Context, n layout.Network) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = reportRead.Close() })
 	defer stop()
-	return l.follow(ctx, json.NewDecoder(reportRead))
+	if err := l.follow(ctx, json.NewDecoder(reportRead)); err != nil {
+		return err
+	}
+	return l.openEgress(ctx, r)
 }
 
 func (l *launcher) spawn(ctx context.Context, n layout.Network, goRead, reportWrite *os.File) (*os.Process, error) {
@@ -70,18 +74,19 @@ func (l *launcher) spawn(ctx context.Context, n layout.Network, goRead, reportWr
 }
 
 // connect records the process first: whatever fails from then on can be cleared by "down".
-func (l *launcher) connect(ctx context.Context, n layout.Network, pid int) error {
+func (l *launcher) connect(ctx context.Context, r layout.Record, pid int) (layout.Process, error) {
 	process, err := layout.Identify(pid)
 	if err != nil {
-		return err
+		return process, err
 	}
-	if err := l.dir.SaveRecord(layout.Record{Network: n, Process: process}); err != nil {
-		return err
+	r.Process = process
+	if err := l.dir.SaveRecord(r); err != nil {
+		return process, err
 	}
-	if err := node.JoinCgroups(n.Name(), pid); err != nil {
-		return err
+	if err := node.JoinCgroups(r.Network.Name(), pid); err != nil {
+		return process, err
 	}
-	return node.JoinLink(ctx, n, pid)
+	return process, node.JoinLink(ctx, r.Network, pid)
 }
 
 // follow shows each stage of the start as it is reported.

@@ -20,6 +20,8 @@ type launcher struct {
 	source string
 	// existing says that the user brings a cluster of their own.
 	existing bool
+	// egress says that pods shall reach the outside network.
+	egress   bool
 	out      io.Writer
 	progress *progress
 }

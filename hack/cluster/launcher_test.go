@@ -64,6 +64,35 @@ func TestMessagesSayWhatToDo(t *testing.T) {
 	}
 }
 
+func TestParseUp(t *testing.T) {
+	tests := map[string]struct {
+		args        []string
+		environment string
+		egress      bool
+		err         string
+	}{
+		"closed by default":                {nil, "", false, ""},
+		"open by the environment":          {nil, "1", true, ""},
+		"closed by the environment":        {nil, "0", false, ""},
+		"open by the flag":                 {[]string{"-egress"}, "", true, ""},
+		"the flag outweighs the variable":  {[]string{"-egress=false"}, "1", false, ""},
+		"neither yes nor no":               {nil, "wide", false, "set it to 1"},
+		"an argument that nothing is for":  {[]string{"egress"}, "", false, `"egress"`},
+		"an unknown flag is not forgotten": {[]string{"-ingress"}, "", false, "-ingress"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			egress, err := parseUp(test.args, test.environment)
+			if egress != test.egress {
+				t.Errorf("egress is %t, want %t", egress, test.egress)
+			}
+			if (err == nil) != (test.err == "") || (err != nil && !strings.Contains(err.Error(), test.err)) {
+				t.Errorf("error is %v, want one with %q", err, test.err)
+			}
+		})
+	}
+}
+
 func TestReportedVersionIsTheOneThatIsBuilt(t *testing.T) {
 	module, err := os.ReadFile(filepath.Join("node", "go.mod"))
 	if err != nil {
@@ -104,6 +133,12 @@ func TestFingerprintFollowsTheSources(t *testing.T) {
 	}
 	if len(seen) != 2 {
 		t.Error("changed sources have the same fingerprint")
+	}
+	if err := os.WriteFile(filepath.Join(root, "node", "main_test.go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if tested, err := fingerprint(root, "node"); err != nil || !seen[tested] {
+		t.Errorf("a test makes the programs be built again (error %v)", err)
 	}
 }
 

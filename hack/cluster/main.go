@@ -18,12 +18,14 @@ import (
 
 const usage = `Usage: go run ./hack/cluster <command>
 
-  up                start the cluster, or say that it is up
+  up [-egress]      start the cluster, or say that it is up
   down              end it and remove what belongs to it; built programs and images stay
   status            say how every component fares; fails unless all is well
   load <archive>... make the images of docker archives known to the cluster
   env               print shell commands that point kubectl and Go tests at the cluster
 
+EGRESS=1, or -egress, lets pods reach the outside network through this machine. up does so for a cluster that is up, too, and
+without it closes the way again. The machine forwards packets for as long as that, and for nobody but the clusters.
 CLUSTER=existing makes up and down do nothing, and status look at the cluster of the current kubeconfig.
 CLUSTER_DIR is where the cluster lives, by default .cluster at the top of the checkout.
 `
@@ -51,6 +53,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "up":
+		if l.egress, err = parseUp(args[1:], os.Getenv("EGRESS")); err != nil {
+			return err
+		}
 		return l.up(ctx)
 	case "down":
 		return l.down(ctx)

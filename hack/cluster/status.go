@@ -32,7 +32,11 @@ func (l *launcher) status(ctx context.Context) error {
 	if err := l.table(record); err != nil {
 		return err
 	}
-	if err := l.unwell(); err != nil {
+	egress, err := describeEgress(ctx, record)
+	if err == nil {
+		l.progress.printf("%s\n", egress)
+	}
+	if err := errors.Join(err, l.unwell()); err != nil {
 		return err
 	}
 	return l.nodes(ctx, l.dir.Bin("kubectl"), "--kubeconfig="+l.dir.Kubeconfig())

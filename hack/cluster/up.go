@@ -23,6 +23,10 @@ func (l *launcher) up(ctx context.Context) error {
 		l.progress.printf("%s; nothing to start\n", existingNotice)
 		return nil
 	}
+	egress, err := l.wantedEgress()
+	if err != nil {
+		return err
+	}
 	unlock, err := l.begin()
 	if err != nil {
 		return err
@@ -33,16 +37,20 @@ func (l *launcher) up(ctx context.Context) error {
 		return err
 	}
 	if alive {
-		return l.alreadyUp(ctx, record)
+		return l.alreadyUp(ctx, record, egress)
 	}
-	return l.start(ctx)
+	return l.start(ctx, egress)
 }
 
-// alreadyUp finishes what an interrupted start left undone, if anything.
-func (l *launcher) alreadyUp(ctx context.Context, record layout.Record) error {
+// alreadyUp opens or closes the way out, and finishes what an interrupted start left undone, if anything.
+func (l *launcher) alreadyUp(ctx context.Context, record layout.Record, egress *layout.Egress) error {
 	const remedy = "Start over with: go run ./hack/cluster down && go run ./hack/cluster up"
 	if err := errors.Join(l.unwell(), l.kubectl(ctx, "get", "--raw=/readyz", "--request-timeout=5s")); err != nil {
 		return fmt.Errorf("%w\n%s", err, remedy)
+	}
+	record, err := l.changeEgress(ctx, record, egress)
+	if err != nil {
+		return err
 	}
 	if !record.Complete {
 		if err := l.furnish(ctx); err != nil {
@@ -54,12 +62,12 @@ func (l *launcher) alreadyUp(ctx context.Context, record layout.Record) error {
 }
 
 // start makes a cluster from nothing but what earlier ones left: programs and images.
-func (l *launcher) start(ctx context.Context) error {
+func (l *launcher) start(ctx context.Context, egress *layout.Egress) error {
 	began := time.Now()
 	if err := l.prepare(ctx); err != nil {
 		return err
 	}
-	if err := l.startNode(ctx); err != nil {
+	if err := l.startNode(ctx, egress); err != nil {
 		return errors.Join(err, l.end(ctx))
 	}
 	if err := l.furnish(ctx); err != nil {
@@ -98,8 +106,11 @@ func (l *launcher) checkDisk() error {
 }
 
 // startNode clears what an earlier node left, makes the namespaces and waits for the components.
-func (l *launcher) startNode(ctx context.Context) error {
+func (l *launcher) startNode(ctx context.Context, egress *layout.Egress) error {
 	if err := l.end(ctx); err != nil {
+		return err
+	}
+	if err := recall(ctx, egress, nil); err != nil {
 		return err
 	}
 	used, err := node.InUse()
@@ -115,8 +126,8 @@ func (l *launcher) startNode(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := node.Configure(l.dir, network, time.Now()); err != nil {
+	if err := node.Configure(l.dir, network, egress, time.Now()); err != nil {
 		return err
 	}
-	return l.launch(ctx, network)
+	return l.launch(ctx, layout.Record{Network: network, Egress: egress})
 }

@@ -49,7 +49,7 @@ func provision(kubeconfig, root string) error {
 // directories provisions each volume as one directory below root.
 type directories struct{ root string }
 
-// Provision makes the directory of a volume. It belongs to root and is closed to others, as a fresh disk is: pods that do
+// Provision makes the directory of a volume. It belongs to root and others only read it, as on a fresh disk: pods that do
 // not run as root need an fsGroup here as they do elsewhere. The requested size is recorded but not enforced.
 func (d directories) Provision(_ context.Context, o controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
 	path := filepath.Join(d.root, o.PVName)

@@ -10,8 +10,9 @@ import (
 // Slots is how many clusters fit on one machine side by side.
 const Slots = 32
 
-// base is the first slot. 198.18.0.0/15 is set aside for tests of network devices (RFC 2544), so it is rarely in use.
-var base = netip.MustParseAddr("198.18.0.0").As4()
+// AllNetworks holds the blocks of every cluster. It is set aside for tests of network devices (RFC 2544), so it is rarely in
+// use.
+var AllNetworks = netip.MustParsePrefix("198.18.0.0/15")
 
 // Network is one of the address blocks of size /20 that a cluster can have:
 //
@@ -26,7 +27,7 @@ type Network struct {
 }
 
 // ErrNoSlot says that every block overlaps with an address or route of the machine.
-var ErrNoSlot = fmt.Errorf("none of the %d address blocks in 198.18.0.0/15 is free on this machine", Slots)
+var ErrNoSlot = fmt.Errorf("none of the %d address blocks in %s is free on this machine", Slots, AllNetworks)
 
 // ChooseNetwork returns the first network that overlaps with nothing in use. It begins at a slot derived from the seed, so
 // that a checkout keeps its addresses.
@@ -35,7 +36,7 @@ func ChooseNetwork(seed string, inUse []netip.Prefix) (Network, error) {
 	_, _ = h.Write([]byte(seed)) // a hash never fails
 	for i := range Slots {
 		n := Network{Slot: int((h.Sum32() + uint32(i)) % Slots), Tag: fmt.Sprintf("%08x", h.Sum32())}
-		if !overlapsAny(n.block(), inUse) {
+		if !overlapsAny(n.Block(), inUse) {
 			return n, nil
 		}
 	}
@@ -54,11 +55,12 @@ func overlapsAny(p netip.Prefix, others []netip.Prefix) bool {
 
 // at returns the address with the given third and fourth byte, counted from the start of the block.
 func (n Network) at(third, fourth int) netip.Addr {
-	offset := n.Slot * 16
+	offset, base := n.Slot*16, AllNetworks.Addr().As4()
 	return netip.AddrFrom4([4]byte{base[0], base[1] + byte(offset/256), byte(offset%256 + third), byte(fourth)})
 }
 
-func (n Network) block() netip.Prefix { return netip.PrefixFrom(n.at(0, 0), 20) }
+// Block holds every address of the cluster.
+func (n Network) Block() netip.Prefix { return netip.PrefixFrom(n.at(0, 0), 20) }
 
 // Host is the machine's end of the link to the node.
 func (n Network) Host() netip.Prefix { return netip.PrefixFrom(n.at(0, 1), 30) }

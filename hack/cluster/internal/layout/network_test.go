@@ -9,12 +9,11 @@ import (
 )
 
 func TestNetworksLieSideBySideInTheTestRange(t *testing.T) {
-	whole := netip.MustParsePrefix("198.18.0.0/15")
 	earlier := make([]netip.Prefix, 0, Slots)
 	for slot := range Slots {
-		block := Network{Slot: slot}.block()
-		if !whole.Contains(block.Addr()) || block != block.Masked() {
-			t.Errorf("slot %d is %s, which is no block inside %s", slot, block, whole)
+		block := Network{Slot: slot}.Block()
+		if !AllNetworks.Contains(block.Addr()) || block != block.Masked() {
+			t.Errorf("slot %d is %s, which is no block inside %s", slot, block, AllNetworks)
 		}
 		if overlapsAny(block, earlier) {
 			t.Errorf("slot %d, %s, overlaps with an earlier one", slot, block)
@@ -27,8 +26,8 @@ func TestPartsOfANetworkDoNotOverlap(t *testing.T) {
 	n := Network{Slot: 17}
 	parts := []netip.Prefix{n.Host().Masked(), n.Services(), n.Pods()}
 	for i, p := range parts {
-		if overlapsAny(p, parts[:i]) || !n.block().Overlaps(p) || p != p.Masked() {
-			t.Errorf("%s overlaps with another part or lies outside of %s", p, n.block())
+		if overlapsAny(p, parts[:i]) || !n.Block().Overlaps(p) || p != p.Masked() {
+			t.Errorf("%s overlaps with another part or lies outside of %s", p, n.Block())
 		}
 	}
 	for _, addr := range []netip.Addr{n.APIService(), n.DNSService()} {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +20,24 @@ type Record struct {
 	Process Process `json:"process"`
 	// Complete is set once the cluster was furnished with what pods need.
 	Complete bool `json:"complete"`
+	// Egress is pods' way to the outside network. Without one they reach the machine and one another.
+	Egress *Egress `json:"egress,omitempty"`
+}
+
+// Egress is a way out for pods, through the machine.
+type Egress struct {
+	// Resolvers are asked for names outside of the cluster.
+	Resolvers []netip.Addr `json:"resolvers"`
+	// ForwardingWasOff says that the machine forwards packets for clusters only, and stops with the last of them.
+	ForwardingWasOff bool `json:"forwardingWasOff"`
+}
+
+// Equal says whether both are the same to pods: closed, or open with the same resolvers.
+func (e *Egress) Equal(other *Egress) bool {
+	if e == nil || other == nil {
+		return e == other
+	}
+	return slices.Equal(e.Resolvers, other.Resolvers)
 }
 
 // Process is a process that is never mistaken for another.
@@ -32,16 +52,30 @@ type Process struct {
 
 // Identify describes a running process. The kernel uses process ids again; with the start and the boot they are unique.
 func Identify(pid int) (Process, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := thisBoot()
 	if err != nil {
-		return Process{}, fmt.Errorf("identify this boot: %w", err)
+		return Process{}, err
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return Process{}, fmt.Errorf("look at process %d: %w", pid, err)
 	}
 	started, err := startOf(string(stat))
-	return Process{PID: pid, Started: started, Boot: strings.TrimSpace(string(boot))}, err
+	return Process{PID: pid, Started: started, Boot: boot}, err
+}
+
+func thisBoot() (string, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("identify this boot: %w", err)
+	}
+	return strings.TrimSpace(string(boot)), nil
+}
+
+// Forgotten says whether the machine was started anew since, and so knows nothing of the process any more.
+func (p Process) Forgotten() (bool, error) {
+	boot, err := thisBoot()
+	return boot != p.Boot, err
 }
 
 // Alive says whether the process still runs.

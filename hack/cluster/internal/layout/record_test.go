@@ -2,12 +2,14 @@ package layout
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestStartOf(t *testing.T) {
@@ -46,8 +48,11 @@ func TestAlive(t *testing.T) {
 	rebooted, reused := self, self
 	rebooted.Boot = "another"
 	reused.Started++
-	if rebooted.Alive() {
-		t.Error("a process of an earlier boot is taken for this one")
+	if forgotten, err := rebooted.Forgotten(); rebooted.Alive() || !forgotten || err != nil {
+		t.Errorf("a process of an earlier boot is taken for this one (error %v)", err)
+	}
+	if forgotten, err := self.Forgotten(); forgotten || err != nil {
+		t.Errorf("this process is taken for one of an earlier boot (error %v)", err)
 	}
 	if reused.Alive() {
 		t.Error("an earlier process with the same id is taken for this one")
@@ -80,13 +85,38 @@ func TestRecordSurvivesTheDisk(t *testing.T) {
 	if _, found, err := dir.Record(); found || err != nil {
 		t.Fatalf("an empty directory has a record: %t, error %v", found, err)
 	}
-	want := Record{Network{3, "cafe"}, Process{42, 7, "boot"}, true}
+	want := Record{
+		Network: Network{3, "cafe"}, Process: Process{42, 7, "boot"}, Complete: true,
+		Egress: &Egress{Resolvers: []netip.Addr{netip.MustParseAddr("192.0.2.53")}, ForwardingWasOff: true},
+	}
 	if err := dir.SaveRecord(want); err != nil {
 		t.Fatal(err)
 	}
 	got, found, err := dir.Record()
-	if diff := cmp.Diff(want, got); diff != "" || !found || err != nil {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" || !found || err != nil {
 		t.Errorf("found %t, error %v, record (-want +got):\n%s", found, err, diff)
+	}
+}
+
+func TestEqualEgress(t *testing.T) {
+	first, second := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	tests := map[string]struct {
+		a, b *Egress
+		want bool
+	}{
+		"both closed":              {nil, nil, true},
+		"one open":                 {&Egress{}, nil, false},
+		"the other open":           {nil, &Egress{}, false},
+		"the same resolvers":       {&Egress{Resolvers: []netip.Addr{first, second}}, &Egress{[]netip.Addr{first, second}, true}, true},
+		"another order to ask in":  {&Egress{Resolvers: []netip.Addr{first, second}}, &Egress{Resolvers: []netip.Addr{second, first}}, false},
+		"the machine moved houses": {&Egress{Resolvers: []netip.Addr{first}}, &Egress{Resolvers: []netip.Addr{second}}, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := test.a.Equal(test.b); got != test.want {
+				t.Errorf("got %t, want %t", got, test.want)
+			}
+		})
 	}
 }
 

@@ -59,8 +59,9 @@ func RemoveLink(ctx context.Context, n layout.Network) error {
 	return ip(ctx, "link delete "+n.Name())
 }
 
-// raiseLink is the node's side of the link. There is no default route: the node reaches the machine and itself, and for
-// all else pods learn at once that there is no way, for which the kernel must not ration its answers.
+// raiseLink is the node's side of the link. There is no default route unless OpenEgress adds one: the node reaches the
+// machine and itself, and for all else pods learn at once that there is no way, for which the kernel must not ration its
+// answers.
 func raiseLink(ctx context.Context, n layout.Network) error {
 	for name, value := range map[string]string{"ip_forward": "1", "icmp_ratelimit": "0"} {
 		if err := os.WriteFile("/proc/sys/net/ipv4/"+name, []byte(value), 0); err != nil {
@@ -72,12 +73,19 @@ func raiseLink(ctx context.Context, n layout.Network) error {
 
 func ip(ctx context.Context, commands ...string) error {
 	for _, c := range commands {
-		var stderr bytes.Buffer
-		cmd := exec.CommandContext(ctx, "ip", strings.Fields(c)...)
-		cmd.Stderr = &stderr
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("ip %s: %w", c, errors.Join(err, errors.New(strings.TrimSpace(stderr.String()))))
+		if _, err := output(exec.CommandContext(ctx, "ip", strings.Fields(c)...)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// output runs a program and returns what it says, or an error that says why it failed.
+func output(cmd *exec.Cmd) ([]byte, error) {
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), errors.Join(err, errors.New(strings.TrimSpace(stderr.String()))))
+	}
+	return stdout.Bytes(), nil
 }

@@ -28,6 +28,7 @@ type settings struct {
 	Inside           layout.Dir
 	ContainerdSocket string
 	PauseImage       string
+	Corefile         string
 }
 
 func render(name string, data any) ([]byte, error) {
@@ -39,25 +40,44 @@ func render(name string, data any) ([]byte, error) {
 }
 
 // Configure writes certificates, kubeconfigs and the configuration of every component for a new start.
-func Configure(dir layout.Dir, n layout.Network, now time.Time) error {
+func Configure(dir layout.Dir, n layout.Network, egress *layout.Egress, now time.Time) error {
 	if err := writeCredentials(dir, n, now); err != nil {
 		return err
 	}
-	s := settings{
+	if err := ConfigureAddons(dir, n, egress); err != nil {
+		return err
+	}
+	return writeRendered(dir, settingsOf(dir, n), map[string]string{
+		"containerd.toml": "containerd.toml", "kubelet.yaml": "kubelet.yaml", "cni.conflist": "cni/10-pods.conflist",
+	})
+}
+
+// ConfigureAddons writes what is applied to the API server, which may change while the cluster is up.
+func ConfigureAddons(dir layout.Dir, n layout.Network, egress *layout.Egress) error {
+	corefile, err := render("Corefile", egress)
+	if err != nil {
+		return err
+	}
+	s := settingsOf(dir, n)
+	s.Corefile = string(corefile)
+	return writeRendered(dir, s, map[string]string{"addons.yaml": "addons.yaml"})
+}
+
+func settingsOf(dir layout.Dir, n layout.Network) settings {
+	return settings{
 		Network: n, Snapshotter: snapshotter(dir), Inside: layout.Inside,
 		ContainerdSocket: layout.ContainerdSocket, PauseImage: layout.PauseImage,
 	}
-	for name, path := range map[string]string{
-		"containerd.toml": dir.Config("containerd.toml"),
-		"kubelet.yaml":    dir.Config("kubelet.yaml"),
-		"addons.yaml":     dir.Config("addons.yaml"),
-		"cni.conflist":    dir.Config("cni/10-pods.conflist"),
-	} {
+}
+
+// writeRendered maps the names of templates to those of configuration files.
+func writeRendered(dir layout.Dir, s settings, names map[string]string) error {
+	for name, file := range names {
 		content, err := render(name, s)
 		if err != nil {
 			return err
 		}
-		if err := write(path, content); err != nil {
+		if err := write(dir.Config(file), content); err != nil {
 			return err
 		}
 	}

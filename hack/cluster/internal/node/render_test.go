@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,7 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sandkeep/sandkeep/hack/cluster/internal/layout"
 )
@@ -19,7 +22,7 @@ var network = layout.Network{Slot: 3, Tag: "cafe"}
 func configured(t *testing.T) layout.Dir {
 	t.Helper()
 	dir := layout.Dir(t.TempDir())
-	if err := Configure(dir, network, time.Now()); err != nil {
+	if err := Configure(dir, network, nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -100,6 +103,32 @@ func TestNetworkIsTheSameInEveryConfiguration(t *testing.T) {
 	}
 	if !strings.Contains(read(t, dir.Config("addons.yaml")), "clusterIP: "+dns+"\n") {
 		t.Errorf("the DNS Service is not at %s", dns)
+	}
+}
+
+func TestDNSServerCarriesItsConfiguration(t *testing.T) {
+	dir := configured(t)
+	egress := &layout.Egress{Resolvers: []netip.Addr{netip.MustParseAddr("192.0.2.53")}}
+	for range 2 { // a cluster that is up may change its way out
+		want, err := render("Corefile", egress)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ConfigureAddons(dir, network, egress); err != nil {
+			t.Fatal(err)
+		}
+		var deployment appsv1.Deployment
+		for document := range strings.SplitSeq(read(t, dir.Config("addons.yaml")), "\n---\n") {
+			if strings.Contains(document, "kind: Deployment") {
+				if err := yaml.UnmarshalStrict([]byte(document), &deployment); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if diff := cmp.Diff(string(want), deployment.Spec.Template.Annotations["cluster.sandkeep.dev/corefile"]); diff != "" {
+			t.Errorf("Corefile in the pod template (-want +got):\n%s", diff)
+		}
+		egress = nil
 	}
 }
 
