@@ -1,0 +1,41 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/install"
+)
+
+// benchOn is a benchmark on a cluster that holds some objects and has no controllers.
+func benchOn(t *testing.T, objects ...client.Object) *bench {
+	t.Helper()
+	b := &bench{
+		options:  options{sessions: 3, nodes: 1, clients: 2, patience: testPatience},
+		Source:   install.Source{Root: t.TempDir()},
+		progress: &install.Progress{Out: io.Discard},
+		abort:    func(err error) { t.Errorf("aborted: %v", err) },
+		scratch:  t.TempDir(),
+	}
+	b.client = fake.NewClientBuilder().WithScheme(scheme()).WithObjects(objects...).
+		WithStatusSubresource(&corev1.Pod{}, &v1alpha1.Session{}).Build()
+	return b
+}
+
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q does not say %q", err, part)
+		}
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/flowcontrol"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+)
+
+// load is many objects of a kind, and how to see what becomes of them.
+type load struct {
+	namespace string
+	count     int
+	object    func(meta string) client.Object
+	watches   []watched
+}
+
+// watched is a Kind of object of which each tells something.
+type watched struct {
+	list client.ObjectList
+	look func(client.Object) sighting
+}
+
+func (l load) names() []string {
+	names := make([]string, l.count)
+	for i := range names {
+		names[i] = fmt.Sprintf("bench-%04d", i)
+	}
+	return names
+}
+
+// sessionsIn are Sessions, which the manager makes pods for.
+func sessionsIn(namespace string, count int) load {
+	return load{
+		namespace: namespace, count: count,
+		watches: []watched{{&v1alpha1.SessionList{}, lookAtSession}, {&corev1.PodList{}, lookAtSandbox}},
+		object: func(name string) client.Object {
+			return &v1alpha1.Session{ObjectMeta: objectMeta(namespace, name), Spec: v1alpha1.SessionSpec{
+				ClassName: ours, Mode: v1alpha1.SessionModeTask, Prompt: "Do nothing, but quickly.",
+			}}
+		},
+	}
+}
+
+// podsIn are pods that nobody manages.
+func podsIn(namespace string, count int, spec corev1.PodSpec) load {
+	spec.NodeName = ""
+	return load{
+		namespace: namespace, count: count,
+		watches: []watched{{&corev1.PodList{}, lookAtPod}},
+		object: func(name string) client.Object {
+			return &corev1.Pod{ObjectMeta: objectMeta(namespace, name), Spec: *spec.DeepCopy()}
+		},
+	}
+}
+
+// await creates the objects of a load and waits until they have settled.
+func (b *bench) await(ctx context.Context, detail io.Writer, l load) ([]life, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.patience, fmt.Errorf("not all have ended after %s; see -patience", b.patience))
+	defer cancel()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	t := newTracker(l.names(), fail)
+	for _, w := range l.watches {
+		if err := b.follow(ctx, l.namespace, w, t); err != nil {
+			return nil, err
+		}
+	}
+	created := make(chan struct{})
+	go func() {
+		defer close(created)
+		if err := b.createAll(ctx, l, t); err != nil {
+			fail(err)
+		}
+	}()
+	err := t.wait(ctx, detail)
+	<-created
+	return t.all(), err
+}
+
+// follow watches one Kind until the context ends. The watch is there before this returns, so that it misses nothing.
+func (b *bench) follow(ctx context.Context, namespace string, w watched, t *tracker) error {
+	watcher, err := b.client.Watch(ctx, w.list.DeepCopyObject().(client.ObjectList), client.InNamespace(namespace))
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	go func() {
+		defer watcher.Stop()
+		for event := range watcher.ResultChan() {
+			at := time.Now()
+			if o, ok := event.Object.(client.Object); ok {
+				t.note(w.look(o), at)
+			}
+		}
+		t.fail(errors.New("the API server ended a watch; try again"))
+	}()
+	return nil
+}
+
+func (b *bench) createAll(ctx context.Context, l load, t *tracker) error {
+	limit := flowcontrol.NewFakeAlwaysRateLimiter()
+	if b.rate > 0 {
+		limit = flowcontrol.NewTokenBucketRateLimiter(float32(b.rate), 1)
+	}
+	return inParallel(b.clients, l.names(), func(name string) error {
+		if err := limit.Wait(ctx); err != nil {
+			return err
+		}
+		t.begin(name, time.Now())
+		if err := b.client.Create(ctx, l.object(name)); err != nil {
+			return fmt.Errorf("create %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// runBaseline is what the cluster can do without a manager.
+func (b *bench) runBaseline(ctx context.Context, detail io.Writer) error {
+	lives, err := b.await(ctx, detail, podsIn(forBaseline, b.sessions, b.podSpec))
+	b.report.Baseline = seriesOf(lives)
+	return err
+}
+
+// runSessions is what the benchmark is for.
+func (b *bench) runSessions(ctx context.Context, detail io.Writer) error {
+	before, err := b.manager.look(ctx)
+	if err != nil {
+		return err
+	}
+	b.manager.gate.Reset()
+	resetPeak(b.manager.cmd.Process.Pid)
+	var lives []life
+	err = b.profiled(ctx, func() (err error) {
+		lives, err = b.await(ctx, detail, sessionsIn(forSessions, b.sessions))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	calls := b.manager.gate.Tallies()
+	after, err := b.manager.look(ctx)
+	if err != nil {
+		return err
+	}
+	b.report.Sessions = seriesOf(lives)
+	b.report.Manager = costOf(before, after, calls, lives)
+	return nil
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/bench/meter"
+	"github.com/sandkeep/sandkeep/hack/bench/probe"
+)
+
+// managerProcess is the manager of this checkout, running outside the cluster.
+type managerProcess struct {
+	*child
+	gate  *meter.Gate
+	probe http.Client
+}
+
+// startManager starts the manager, and sees by a class and a Session that it works.
+func (b *bench) startManager(ctx context.Context, detail io.Writer) error {
+	socket := filepath.Join(b.scratch, "probe")
+	if err := b.launchManager(ctx, socket); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(detail, "its log is %s\n", b.manager.logName())
+	if err := b.client.Create(ctx, class()); err != nil {
+		return fmt.Errorf("create the class: %w", err)
+	}
+	if err := b.classReady(ctx); err != nil {
+		return err
+	}
+	if _, err := b.await(ctx, detail, sessionsIn(forBaseline, 1)); err != nil {
+		return err
+	}
+	var pods corev1.PodList
+	if err := b.client.List(ctx, &pods, client.InNamespace(forBaseline)); err != nil || len(pods.Items) != 1 {
+		return errors.Join(fmt.Errorf("the first Session has %d pods, not one", len(pods.Items)), err)
+	}
+	b.podSpec = pods.Items[0].Spec
+	return nil
+}
+
+func (b *bench) launchManager(ctx context.Context, socket string) error {
+	kubeconfig := filepath.Join(b.scratch, "manager.kubeconfig")
+	gate, err := meter.Open(ctx, b.config, io.Discard)
+	if err != nil {
+		return err
+	}
+	b.undo("Stop the manager's way to the cluster", func(context.Context, io.Writer) error { return gate.Close() })
+	if err := gate.WriteKubeconfig(kubeconfig); err != nil {
+		return err
+	}
+	args := append([]string{
+		"--kubeconfig", kubeconfig, "--image", "sandkeep:bench", "--leader-elect=false",
+		"--metrics-bind-address=0", "--health-probe-bind-address=0",
+	}, b.managerArgs...)
+	process, err := b.start("manager", []string{probe.SocketEnv + "=" + socket}, args...)
+	if err != nil {
+		return err
+	}
+	b.undo("Stop the manager", func(context.Context, io.Writer) error { process.stop(); return nil })
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	b.manager = &managerProcess{process, gate, http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: time.Minute}}
+	return nil
+}
+
+// class is the least Command class, for fake nodes.
+func class() *v1alpha1.SessionClass {
+	c := &v1alpha1.SessionClass{ObjectMeta: objectMeta("", ours)}
+	c.Spec.Agent = v1alpha1.Agent{
+		Name: "bench", Protocol: v1alpha1.AgentProtocolCommand, Command: []string{"true"}, Output: v1alpha1.AgentOutputText,
+	}
+	c.Spec.PodTemplate.Spec = corev1.PodSpec{
+		NodeSelector: map[string]string{partOf: ours},
+		Tolerations:  []corev1.Toleration{{Key: ours, Operator: corev1.TolerationOpExists}},
+		Containers:   []corev1.Container{{Name: "agent", Image: "agent:bench"}},
+	}
+	return c
+}
+
+func (b *bench) classReady(ctx context.Context) error {
+	err := wait.PollUntilContextTimeout(ctx, glance, readyTime, true, func(ctx context.Context) (bool, error) {
+		c := &v1alpha1.SessionClass{}
+		err := b.client.Get(ctx, client.ObjectKey{Name: ours}, c)
+		return meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady), err
+	})
+	if err != nil {
+		return fmt.Errorf("the manager does not accept the class: %w\n%s", err, b.manager.lastWords())
+	}
+	return nil
+}
+
+// usage is what the manager uses now.
+func (m *managerProcess) usage(ctx context.Context) (probe.Usage, error) {
+	var u probe.Usage
+	body, err := m.ask(ctx, probe.PathUsage)
+	if err != nil {
+		return u, err
+	}
+	return u, json.Unmarshal(body, &u)
+}
+
+// ask asks the probe in the manager.
+func (m *managerProcess) ask(ctx context.Context, path string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://manager"+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	response, err := m.probe.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("look into the manager: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("look into the manager: %s: %s", response.Status, body)
+	}
+	return body, err
+}
+
+// profiled does work while the manager's processor time is profiled, where that was asked for.
+func (b *bench) profiled(ctx context.Context, work func() error) error {
+	if b.profiles == "" {
+		return work()
+	}
+	if _, err := b.manager.ask(ctx, probe.PathCPUStart); err != nil {
+		return err
+	}
+	if err := work(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.profiles, 0o755); err != nil {
+		return err
+	}
+	return errors.Join(b.keep(ctx, probe.PathCPUStop, "cpu.pprof"), b.keep(ctx, probe.PathHeap, "heap.pprof"))
+}
+
+func (b *bench) keep(ctx context.Context, path, name string) error {
+	profile, err := b.manager.ask(ctx, path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(b.profiles, name), profile, 0o644)
+}

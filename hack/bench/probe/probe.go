@@ -1,0 +1,84 @@
+// Package probe lets the benchmark look into a program that imports it: its live heap, its processor time and its profiles.
+package probe
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"syscall"
+	"time"
+)
+
+// SocketEnv is the environment variable with the Unix socket on which the probe answers.
+const SocketEnv = "SANDKEEP_BENCH_PROBE"
+
+// Paths on which the probe answers.
+const (
+	PathUsage    = "/usage"
+	PathHeap     = "/heap"
+	PathCPUStart = "/cpu/start"
+	PathCPUStop  = "/cpu/stop"
+)
+
+// Usage is what the program uses.
+type Usage struct {
+	// LiveHeap is what a garbage collection, which is made for this answer, left, in bytes.
+	LiveHeap uint64 `json:"liveHeap"`
+	// CPU is the processor time since the start.
+	CPU time.Duration `json:"cpu"`
+}
+
+func init() {
+	socket := os.Getenv(SocketEnv)
+	if socket == "" {
+		return
+	}
+	listener, err := net.Listen("unix", socket) //nolint:noctx // it lives as long as the program
+	if err != nil {
+		panic(err)
+	}
+	go func() { panic((&http.Server{Handler: Handler(), ReadHeaderTimeout: time.Minute}).Serve(listener)) }()
+}
+
+// Handler answers on the paths of this package.
+func Handler() http.Handler {
+	mux := http.NewServeMux()
+	cpu := &bytes.Buffer{}
+	mux.HandleFunc(PathUsage, func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(measure()) // who asked has gone
+	})
+	mux.HandleFunc(PathHeap, func(w http.ResponseWriter, _ *http.Request) {
+		runtime.GC()
+		answer(w, pprof.Lookup("heap").WriteTo(w, 0))
+	})
+	mux.HandleFunc(PathCPUStart, func(w http.ResponseWriter, _ *http.Request) {
+		cpu.Reset()
+		answer(w, pprof.StartCPUProfile(cpu))
+	})
+	mux.HandleFunc(PathCPUStop, func(w http.ResponseWriter, _ *http.Request) {
+		pprof.StopCPUProfile()
+		_, _ = w.Write(cpu.Bytes()) // who asked has gone
+	})
+	return mux
+}
+
+func answer(w http.ResponseWriter, err error) {
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+func measure() Usage {
+	runtime.GC()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		panic(err) // it fails for bad arguments only
+	}
+	return Usage{LiveHeap: memory.HeapAlloc, CPU: time.Duration(used.Utime.Nano() + used.Stime.Nano())}
+}

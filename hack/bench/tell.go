@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+)
+
+// tell prints what was found.
+func (b *bench) tell(out io.Writer) error {
+	b.report.Setting = setting{b.sessions, b.nodes, b.clients, b.rate, milliseconds(b.work), b.managerArgs}
+	return errors.Join(writeTable(out, b.report), b.writeJSON())
+}
+
+func (b *bench) writeJSON() error {
+	if b.jsonFile == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(b.report, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(b.jsonFile, append(text, '\n'), 0o644)
+}
+
+// writeTable prints a report for people.
+func writeTable(out io.Writer, r report) error {
+	_, err := fmt.Fprintf(out, "\n%s\n", headline(r.Setting))
+	return errors.Join(err, writeSpeed(out, r), writeMemory(out, r.Manager), writeCalls(out, r.Manager))
+}
+
+func headline(s setting) string {
+	pace := "as fast as they can"
+	if s.Rate > 0 {
+		pace = fmt.Sprintf("%g in a second", s.Rate)
+	}
+	text := fmt.Sprintf("%d Sessions, and as many bare pods of the same spec, on %d fake nodes; %d clients create them, %s;\nevery agent works for %.0f ms.",
+		s.Count, s.Nodes, s.Clients, pace, s.WorkMS)
+	if len(s.ManagerArgs) > 0 {
+		text += " The manager runs with " + strings.Join(s.ManagerArgs, " ") + "."
+	}
+	return text
+}
+
+func writeSpeed(out io.Writer, r report) error {
+	t := newTable(out, "SPEED", "SESSIONS", "BARE PODS", "RATIO")
+	compare := func(name, format string, sessions, pods float64) {
+		t.row(name, fmt.Sprintf(format, sessions), fmt.Sprintf(format, pods), fmt.Sprintf("%.2f", sessions/pods))
+	}
+	s, p := r.Sessions, r.Baseline
+	compare("pods created in a second", "%.1f", s.PerSecond, p.PerSecond)
+	compare("create to pod created, p50", "%.0f ms", s.Created.P50, p.Created.P50)
+	compare("create to pod created, p99", "%.0f ms", s.Created.P99, p.Created.P99)
+	compare("create to succeeded, p50", "%.0f ms", s.Ended.P50, p.Ended.P50)
+	compare("create to succeeded, p99", "%.0f ms", s.Ended.P99, p.Ended.P99)
+	return t.Flush()
+}
+
+func writeMemory(out io.Writer, c cost) error {
+	t := newTable(out, "MANAGER", "BEFORE", "PEAK", "AFTER", "FOR EACH SESSION")
+	t.row("resident memory", mib(c.RSS.Before), mib(c.RSS.Peak), mib(c.RSS.After), kib(c.RSSPerOne))
+	t.row("live heap", mib(c.LiveHeap.Before), "", mib(c.LiveHeap.After), kib(c.HeapPerOne))
+	t.row("processor time", "", "", "", fmt.Sprintf("%.1f ms", c.CPUPerOneMS))
+	return t.Flush()
+}
+
+func writeCalls(out io.Writer, c cost) error {
+	t := newTable(out, "REQUESTS OF THE MANAGER", "FOR EACH SESSION", "P50", "P99", "FAILED")
+	for _, call := range c.Calls {
+		t.row(call.Verb+" "+call.Resource, fmt.Sprintf("%.2f", call.PerOne),
+			fmt.Sprintf("%.1f ms", call.Took.P50), fmt.Sprintf("%.1f ms", call.Took.P99), fmt.Sprint(call.Failed))
+	}
+	t.row("all writes, Events apart", fmt.Sprintf("%.2f", c.WritesPerOne))
+	_, _ = fmt.Fprintf(t, "\nOn average %.1f requests of the manager were in flight.\n", c.InFlight) // Flush returns the error
+	return t.Flush()
+}
+
+func mib(bytes uint64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
+func kib(bytes float64) string { return fmt.Sprintf("%.1f KiB", bytes/(1<<10)) }
+
+// table is columns of text under titles, after an empty line.
+type table struct{ *tabwriter.Writer }
+
+func newTable(out io.Writer, titles ...string) table {
+	t := table{tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)}
+	_, _ = fmt.Fprintln(t) // Flush returns the error
+	t.row(titles...)
+	return t
+}
+
+func (t table) row(cells ...string) {
+	_, _ = fmt.Fprintln(t, strings.Join(cells, "\t")) // Flush returns the error
+}
