@@ -57,7 +57,8 @@ func choosePayer(ctx context.Context, getenv func(string) string) payer {
 		class: shippedClass, provider: shippedSeller, key: key, real: true,
 		prompt: "The subtract command of calculator.sh is wrong. Repair it, run test.sh until all tests pass, " +
 			"and say in one sentence what was wrong.",
-		announcement: "ANTHROPIC_API_KEY is set: the real provider answers, and the key pays for it. It goes into a Secret and nowhere else.",
+		announcement: "ANTHROPIC_API_KEY is set: the real provider answers, and the key pays for it. It goes into a Secret and nowhere else. " +
+			"Pods of the local cluster get a way out to the network; `make up` closes it again.",
 	}
 }
 

@@ -40,6 +40,15 @@ func TestChoosePayerIsScriptedWithoutANetwork(t *testing.T) {
 	}
 }
 
+func TestPodsGetAWayOutForTheRealProviderOnly(t *testing.T) {
+	for real, want := range map[bool]string{false: "run ./hack/cluster up", true: "run ./hack/cluster up -egress"} {
+		d := &demo{payer: payer{real: real}}
+		if got := strings.Join(d.clusterCommand(), " "); got != want {
+			t.Errorf("real %t: got %q, want %q", real, got, want)
+		}
+	}
+}
+
 func TestCastHasANewSessionEachTime(t *testing.T) {
 	p := scriptedPayer("")
 	if a, b := castFor(p, "http://git/x.git"), castFor(p, "http://git/x.git"); a.session.Name == b.session.Name {

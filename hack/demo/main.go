@@ -99,10 +99,19 @@ func (d *demo) clusterTitle() string {
 }
 
 func (d *demo) startCluster(ctx context.Context, detail io.Writer) error {
-	if err := d.Go(ctx, detail, "run", "./hack/cluster", "up"); err != nil {
+	if err := d.Go(ctx, detail, d.clusterCommand()...); err != nil {
 		return fmt.Errorf("%w; the lines above say why", err)
 	}
 	return d.connect()
+}
+
+// clusterCommand starts the cluster. Only for the real provider do its pods get a way out to the network.
+func (d *demo) clusterCommand() []string {
+	command := []string{"run", "./hack/cluster", "up"}
+	if d.payer.real {
+		command = append(command, "-egress")
+	}
+	return command
 }
 
 // connect makes the clients, once there is somebody to talk to.
