@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -141,12 +142,17 @@ func (r *Reconciler) checkOwner(ctx context.Context, w *world, o client.Object, 
 	}
 	out.blocked = &sandbox.Blockage{Reason: v1alpha1.ReasonNameConflict, Message: capitalize(fmt.Sprintf(
 		"%s exists and is not of this Session; delete or rename it", describe(o)))}
+	if owner := metav1.GetControllerOf(existing); owner != nil && owner.Kind == "Session" {
+		out.blocked = &sandbox.Blockage{Reason: v1alpha1.ReasonTerminating, Message: capitalize(fmt.Sprintf(
+			"%s of an earlier Session of this name is still ending", describe(o)))}
+	}
 	return fmt.Errorf("create %s: a namesake is not of this Session", describe(o))
 }
 
-// remove deletes exactly the object that was observed, never a namesake.
+// remove deletes exactly the object that was observed, never a namesake. One that has changed since is left to the next reconcile, which
+// its change brings about.
 func (r *Reconciler) remove(ctx context.Context, o client.Object) error {
-	err := r.Client.Delete(ctx, o, client.Preconditions{UID: new(o.GetUID())})
+	err := r.Client.Delete(ctx, o, client.Preconditions{UID: new(o.GetUID()), ResourceVersion: new(o.GetResourceVersion())})
 	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("delete %s: %w", describe(o), err)
 	}
@@ -167,6 +173,7 @@ func (r *Reconciler) release(ctx context.Context, o client.Object) error {
 	if err := r.Client.Patch(ctx, freed, patch); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("release %s: %w", describe(o), err)
 	}
+	o.SetResourceVersion(freed.GetResourceVersion()) // it may be deleted next
 	return nil
 }
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -47,7 +48,7 @@ func (r *Reconciler) observe(ctx context.Context, key client.ObjectKey) (*world,
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("read the Session: %w", err)
 	}
-	if err := r.observePods(ctx, w); err != nil || w.session == nil {
+	if err := errors.Join(r.observePods(ctx, w), r.checkLeftovers(ctx, w)); err != nil || w.session == nil {
 		return w, err
 	}
 	for _, read := range []func(context.Context, *world) error{
@@ -80,6 +81,24 @@ func (w *world) addPods(pods []corev1.Pod) {
 		}
 	}
 	slices.SortFunc(w.pods, func(a, b corev1.Pod) int { return int(sandbox.RunOf(&a) - sandbox.RunOf(&b)) })
+}
+
+// checkLeftovers keeps a cache that is behind from taking the pods of a newer Session for those of an older one.
+func (r *Reconciler) checkLeftovers(ctx context.Context, w *world) error {
+	if len(w.leftovers) == 0 {
+		return nil
+	}
+	session := &v1alpha1.Session{}
+	if err := r.Live.Get(ctx, w.key, session); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("read the Session of the pods: %w", err)
+	}
+	if slices.ContainsFunc(w.leftovers, func(p corev1.Pod) bool { return sandbox.OwnedBy(&p, session) }) {
+		return errStale
+	}
+	return nil
 }
 
 // observeMissingPod asks the API server for the pod that status speaks of when the cache does not know it: either the cache
@@ -198,15 +217,20 @@ func (w *world) run() int32 {
 	return *w.session.Status.Run
 }
 
-// live is the pod of the Session that has not ended; of several, which nothing of ours can bring about, the last.
+// live is the pod of the Session that has not ended; of several, which nothing of ours can bring about, the last. A pod that a
+// cache still shows alive although status knows its end is none.
 func (w *world) live() *corev1.Pod {
 	for i := len(w.pods) - 1; i >= 0; i-- {
-		if !sandbox.Ended(&w.pods[i]) {
-			return &w.pods[i]
+		if pod := &w.pods[i]; !sandbox.Ended(pod) && !w.recorded(pod) {
+			return pod
 		}
 	}
 	return nil
 }
+
+// known is true when status names the pod. What ends a live pod asks for that first: a Session that is behind its pods may also be
+// behind its spec, and writing the name into its status shows whether it is.
+func (w *world) known(pod *corev1.Pod) bool { return w.session.Status.PodUID == string(pod.UID) }
 
 // unrecorded is a pod that ended and whose ending is not in status yet.
 func (w *world) unrecorded() *corev1.Pod {
@@ -218,11 +242,11 @@ func (w *world) unrecorded() *corev1.Pod {
 	return nil
 }
 
-// recorded is true when status knows how the run of an ended pod ended: it has moved on to a later run, or it names no live
-// pod for this one.
+// recorded is true when status knows how the run of a pod ended: it has moved on to a later run, or it names no live pod for
+// this one.
 func (w *world) recorded(pod *corev1.Pod) bool {
 	run := sandbox.RunOf(pod)
-	return run < w.run() || (run == w.run() && w.session.Status.PodUID != string(pod.UID))
+	return run < w.run() || (run == w.run() && !w.known(pod))
 }
 
 // configOf is the ConfigMap of a run, or nil.

@@ -89,7 +89,7 @@ func planFor(w *world, now time.Time) plan {
 			if p.pod != nil {
 				p.pin = w.remembered()
 			}
-			p.actions = append(p.actions, releases(w)...)
+			p.actions = slices.Concat(releases(w), p.actions, removeEarlierRuns(w))
 			return *p
 		}
 	}
@@ -124,7 +124,6 @@ func beingDeleted(w *world, _ time.Time) *plan {
 	p := &plan{phase: stopping, reason: v1alpha1.ReasonTerminating, message: "The Session is being deleted", pod: w.live()}
 	for i := range w.pods {
 		p.actions = append(p.actions, removal(&w.pods[i])...)
-		p.actions = append(p.actions, letGo(&w.pods[i])...)
 	}
 	return p
 }
@@ -190,11 +189,32 @@ func removeSandbox(w *world) []action {
 	return actions
 }
 
-// releases lets go of ended pods whose result is in status, and of those of another Session's.
+// removeEarlierRuns deletes what the runs before the last two have left, so that a Session that fails often keeps the log of its last
+// failure, and not a pod for each.
+func removeEarlierRuns(w *world) []action {
+	if finished(w.session) || !w.session.DeletionTimestamp.IsZero() {
+		return nil // everything goes, or nothing
+	}
+	var actions []action
+	for i := range w.pods {
+		if pod := &w.pods[i]; sandbox.Ended(pod) && sandbox.RunOf(pod) < w.run()-1 {
+			actions = append(actions, removal(pod)...)
+		}
+	}
+	for i := range w.configs {
+		if c := &w.configs[i]; sandbox.RunOf(c) < w.run()-1 {
+			actions = append(actions, removal(c)...)
+		}
+	}
+	return actions
+}
+
+// releases lets go of ended pods whose result is in status, of all pods of a Session that goes, and of those of another one.
 func releases(w *world) []action {
 	var actions []action
 	for i := range w.pods {
-		if pod := &w.pods[i]; sandbox.Ended(pod) && w.recorded(pod) {
+		pod := &w.pods[i]
+		if !w.session.DeletionTimestamp.IsZero() || (sandbox.Ended(pod) && w.recorded(pod)) {
 			actions = append(actions, letGo(pod)...)
 		}
 	}
@@ -205,8 +225,8 @@ func releases(w *world) []action {
 func leftovers(w *world) []action {
 	var actions []action
 	for i := range w.leftovers {
-		actions = append(actions, removal(&w.leftovers[i])...)
 		actions = append(actions, letGo(&w.leftovers[i])...)
+		actions = append(actions, removal(&w.leftovers[i])...)
 	}
 	return actions
 }
@@ -227,8 +247,11 @@ func letGo(pod *corev1.Pod) []action {
 	return []action{{release, pod}}
 }
 
-// expiry ends a pod, unless that was already asked for.
+// expiry ends a pod, unless that was already asked for. Where there is no kubelet yet to do so, the pod is deleted.
 func expiry(pod *corev1.Pod) []action {
+	if pod.Spec.NodeName == "" {
+		return removal(pod)
+	}
 	if pod.Spec.ActiveDeadlineSeconds != nil {
 		return nil
 	}
@@ -243,8 +266,9 @@ func runEnded(w *world, now time.Time) *plan {
 	e := sandbox.EndingOf(pod)
 	if asked(w) && (e.Class == v1alpha1.FailureNodeLost || e.Class == v1alpha1.FailureStopped) {
 		p := suspendedPlan(w)
-		p.ended = &ending{Ending: e, run: sandbox.RunOf(pod), podName: pod.Name}
 		p.message += unsaved(w, e)
+		e.Message += unsaved(w, e)
+		p.ended = &ending{Ending: e, run: sandbox.RunOf(pod), podName: pod.Name}
 		return p
 	}
 	return concluded(w, e, pod.Name, sandbox.RunOf(pod), sandbox.Started(pod), now)
@@ -277,7 +301,7 @@ func morePodsThanOne(w *world, _ time.Time) *plan {
 	var extra []action
 	for i := range w.pods {
 		pod := &w.pods[i]
-		if !sandbox.Ended(pod) && pod != live && pod.DeletionTimestamp.IsZero() {
+		if !sandbox.Ended(pod) && pod != live && sandbox.RunOf(pod) != w.run() {
 			extra = append(extra, removal(pod)...)
 		}
 	}
@@ -316,11 +340,14 @@ func suspendAsked(w *world, _ time.Time) *plan {
 	if pod == nil || !w.suspended() {
 		return nil
 	}
-	return &plan{
+	p := &plan{
 		phase: stopping, pod: pod, reason: v1alpha1.ReasonSuspending,
 		message: fmt.Sprintf("Pod %q is asked to end because spec.suspend is true", pod.Name),
-		actions: removal(pod),
 	}
+	if w.known(pod) {
+		p.actions = removal(pod)
+	}
+	return p
 }
 
 func deadlinePassed(w *world, now time.Time) *plan {
@@ -329,11 +356,14 @@ func deadlinePassed(w *world, now time.Time) *plan {
 		return nil
 	}
 	if pod := w.live(); pod != nil {
-		return &plan{
+		p := &plan{
 			phase: stopping, pod: pod, reason: v1alpha1.ReasonTerminating,
 			message: fmt.Sprintf("Pod %q is asked to end because activeDeadlineSeconds has passed", pod.Name),
-			actions: expiry(pod),
 		}
+		if w.known(pod) {
+			p.actions = expiry(pod)
+		}
+		return p
 	}
 	return &plan{phase: failed, reason: v1alpha1.FailureDeadlineExceeded, message: w.deadlineMessage()}
 }

@@ -17,7 +17,11 @@ func suspendedNow(w *world, _ time.Time) *plan {
 	if !w.suspended() {
 		return nil
 	}
-	return suspendedPlan(w)
+	p := suspendedPlan(w)
+	if was := w.wasReady(); was.Reason == p.reason {
+		p.message = was.Message // which may tell of work that is gone
+	}
+	return p
 }
 
 func suspendedPlan(w *world) *plan {
@@ -103,7 +107,7 @@ func moreThanPermitted(w *world, _ time.Time) *plan {
 	if problem == "" {
 		return nil
 	}
-	return &plan{phase: impossible, reason: v1alpha1.ReasonInvalidForClass, message: capitalize(problem)}
+	return &plan{phase: impossible, reason: v1alpha1.ReasonInvalidForClass, message: problem}
 }
 
 func credentialsMissing(w *world, _ time.Time) *plan {
@@ -134,7 +138,6 @@ func nothingInTheWayToRun(w *world, _ time.Time) *plan {
 	p.actions = append(p.actions, action{createPod, sandbox.Pod(sandbox.PodInput{
 		Session: w.session, Class: w.class, Config: config, Digest: contract.Digest(data), Image: w.image,
 	})})
-	p.actions = append(p.actions, removeEarlierRuns(w)...)
 	return p
 }
 
@@ -150,21 +153,4 @@ func (w *world) configFor(run int32) (contract.Config, []byte, error) {
 	config := sandbox.ConfigFor(w.session, w.class, resolved, w.providers, run)
 	data, err := config.Encode()
 	return config, data, err
-}
-
-// removeEarlierRuns deletes the ended pods before the last one, so that a Session that fails often keeps the log of its last failure, and
-// not a pod for each.
-func removeEarlierRuns(w *world) []action {
-	var actions []action
-	for i := range w.pods {
-		if pod := &w.pods[i]; sandbox.Ended(pod) && sandbox.RunOf(pod) < w.run() {
-			actions = append(actions, removal(pod)...)
-		}
-	}
-	for i := range w.configs {
-		if c := &w.configs[i]; sandbox.RunOf(c) < w.run() {
-			actions = append(actions, removal(c)...)
-		}
-	}
-	return actions
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,8 +30,12 @@ func (r *Reconciler) report(ctx context.Context, w *world, p plan, now time.Time
 	if err != nil {
 		return err
 	}
-	if err := r.Client.Status().Apply(ctx, apply, client.FieldOwner(v1alpha1.FieldOwnerManager), client.ForceOwnership); err != nil {
-		return fmt.Errorf("write the status of the Session: %w", client.IgnoreNotFound(err))
+	err = r.Client.Status().Apply(ctx, apply, client.FieldOwner(v1alpha1.FieldOwnerManager), client.ForceOwnership)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write the status of the Session: %w", err)
 	}
 	r.announce(w, p)
 	r.Metrics.transition(w, p, status)
@@ -141,10 +146,12 @@ func resultOf(r contract.Report) *v1alpha1.SessionResult {
 	return result
 }
 
-// wellFormed keeps claims out of status that the schema would refuse, and the whole status with them.
+// wellFormed keeps claims out of status that the schema would refuse, and the whole status with them, or that a terminal
+// would obey.
 func wellFormed(c contract.Commit) bool {
 	hex := strings.Trim(c.Commit, "0123456789abcdef") == ""
-	return hex && len(c.Commit) >= 7 && len(c.Commit) <= 64 && c.Repository != "" && len(c.Repository) <= 2048 && len(c.Branch) <= 255
+	return hex && len(c.Commit) >= 7 && len(c.Commit) <= 64 &&
+		c.Repository != "" && contract.OneLine(c.Repository, 2048) == c.Repository && contract.OneLine(c.Branch, 255) == c.Branch
 }
 
 // sum adds what a run used.
@@ -162,12 +169,15 @@ func sum(u *v1alpha1.Usage, add contract.Usage) *v1alpha1.Usage {
 	return &total
 }
 
-// plus adds a claim, which may be absurd, without going below what is there.
+// maxUsage is the greatest count that every reader of JSON understands (RFC 8259, section 6).
+const maxUsage = 1 << 53
+
+// plus adds a claim, which may be absurd, without going below what is there or beyond what a status can hold.
 func plus(have *int64, add int64) *int64 {
 	if have == nil && add == 0 {
 		return nil
 	}
-	return new(value(have) + max(add, 0))
+	return new(min(value(have)+min(max(add, 0), maxUsage), maxUsage))
 }
 
 // recordEnd closes a Session.

@@ -1,0 +1,73 @@
+package integration
+
+import (
+	"context"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sandkeep/sandkeep/test/cluster"
+)
+
+// installedManager is who the manager is that may be installed on the cluster.
+const installedManager = "system:serviceaccount:sandkeep-system:sandkeep-manager"
+
+// fence keeps the manager that is installed on the cluster out of the namespace of the stage: for it time does not stand still, and it may
+// be another version. It goes on with all other namespaces.
+func (s *stage) fence() {
+	s.Helper()
+	policy := &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy:    new(admissionv1.Fail),
+			MatchConstraints: &admissionv1.MatchResources{ResourceRules: written("sandkeep.dev", "sessions", "sessions/status"), NamespaceSelector: s.onlyHere()},
+			Validations:      []admissionv1.Validation{{Expression: "request.userInfo.username != '" + installedManager + "'", Message: "fenced off"}},
+		},
+	}
+	policy.Spec.MatchConstraints.ResourceRules = append(policy.Spec.MatchConstraints.ResourceRules, written("", "pods", "configmaps", "persistentvolumeclaims")...)
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: s.namespace, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		},
+	}
+	for _, o := range []client.Object{policy, binding} {
+		s.must(s.api.Create(s.Context(), o))
+		s.Cleanup(func() { s.must(client.IgnoreNotFound(s.api.Delete(context.WithoutCancel(s.Context()), o))) })
+	}
+	outsider := s.as(installedManager)
+	s.await("the fence", func() string {
+		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "probe"}}
+		err := outsider.Create(s.Context(), probe, client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), "fenced off") {
+			return "the manager may still write"
+		}
+		return ""
+	})
+}
+
+func (s *stage) onlyHere() *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: s.namespace}}
+}
+
+// written are the rules for writes of resources.
+func written(group string, resources ...string) []admissionv1.NamedRuleWithOperations {
+	return []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+		Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete},
+		Rule:       admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: resources},
+	}}}
+}
+
+// as is a client for another user, with an admin's rights.
+func (s *stage) as(user string) client.Client {
+	s.Helper()
+	config := rest.CopyConfig(s.config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}
+	c, err := client.New(config, client.Options{Scheme: cluster.Scheme()})
+	s.must(err)
+	return c
+}

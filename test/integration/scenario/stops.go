@@ -1,0 +1,278 @@
+package scenario
+
+import (
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
+)
+
+// stops are the ways in which somebody ends a run before its agent does.
+func stops() []Scenario {
+	return []Scenario{
+		suspendedBeforeStart(), suspendedWhileRunning(), suspendedTooLate(), suspendedAfterFailure(), suspendedThenDeleted(), suspendedUnscheduled(),
+		unsavedWork(), resumedAtOnce(), deadlineWhileRunning(), deadlineWhileUnscheduled(), deadlineBetweenRuns(), deadlineExtended(), podDeleted(),
+		podDeletedUnscheduled(), nodeUnreachable(), vanished(), vanishedWithPushBranch(), deletedInBackground(), deletedInForeground(), deletedAfterEnd(),
+	}
+}
+
+func suspendedBeforeStart() Scenario {
+	return Scenario{
+		Name: "a Session is suspended before it starts", Given: everything(),
+		Steps: []Step{
+			{When: "the Session is applied", Do: []Action{apply(session().Suspend().Obj())}, Want: Suspended(), Also: []Fact{run(0), pods()}},
+			{When: "it is resumed", Do: []Action{suspend(false)}, Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{run(1)}},
+		},
+	}
+}
+
+func suspendedWhileRunning() Scenario {
+	return Scenario{
+		Name: "a Session is suspended and resumed", Given: everything(),
+		Steps: []Step{
+			applied(session().ActiveDeadline(3600)), atWork(),
+			{When: "it is suspended", Do: []Action{suspend(true)}, Want: Stopping(v1alpha1.ReasonSuspending)},
+			{
+				When: "the agent stops", Do: []Action{agentReports(failing(contract.Stopped))}, Want: Suspended(),
+				Also: []Fact{failures(0), pods(), run(1), used(1)},
+			},
+			{When: "it is resumed", Do: []Action{suspend(false)}, Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{run(2), paidBy("shared")}},
+			atWork(),
+			{When: "the agent reports success", Do: []Action{agentReports(success())}, Want: Succeeded(), Also: []Fact{used(4)}},
+		},
+	}
+}
+
+func suspendedTooLate() Scenario {
+	return Scenario{
+		Name: "an agent finishes while it is being suspended", Given: everything(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "it is suspended", Do: []Action{suspend(true)}, Want: Stopping(v1alpha1.ReasonSuspending)},
+			{When: "the agent reports success", Do: []Action{agentReports(success())}, Want: Succeeded()},
+			{When: "it is resumed", Do: []Action{suspend(false)}, Want: Succeeded(), Also: []Fact{run(1)}},
+		},
+	}
+}
+
+func suspendedAfterFailure() Scenario {
+	return Scenario{
+		Name: "a Session is suspended between two runs", Given: everything(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "the agent crashes", Do: []Action{agentReports(failing(contract.AgentCrashed))}, Want: Retrying(v1alpha1.FailureAgentCrashed)},
+			{When: "it is suspended", Do: []Action{suspend(true)}, Want: Suspended(), Also: []Fact{failures(1)}},
+			{When: "the time of the next run passes", Do: []Action{pass(time.Minute)}, Want: Suspended(), Also: []Fact{run(1)}},
+			{When: "it is resumed", Do: []Action{suspend(false)}, Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{run(2), failures(1)}},
+		},
+	}
+}
+
+func suspendedThenDeleted() Scenario {
+	return Scenario{
+		Name: "a suspended Session is deleted", Given: everything(),
+		Steps: []Step{
+			applied(session().Workspace("1Gi", "")), atWork(),
+			{
+				When: "it is suspended", Do: []Action{suspend(true), agentReports(failing(contract.Stopped))}, Want: Suspended(), Also: []Fact{volume(1)},
+			},
+			{When: "it is deleted", Do: []Action{remove(session().Obj())}, Want: Gone(), Also: []Fact{nothingLeft}},
+		},
+	}
+}
+
+func suspendedUnscheduled() Scenario {
+	return Scenario{
+		Name: "a Session is suspended before its pod has a node", Given: everything(),
+		Steps: []Step{
+			applied(session()),
+			{When: "it is suspended", Do: []Action{suspend(true)}, Want: Stopping(v1alpha1.ReasonSuspending)},
+			{When: "Kubernetes collects the pod", Do: []Action{collectPods}, Want: Suspended(), Also: []Fact{pods(), failures(0)}},
+		},
+	}
+}
+
+func unsavedWork() Scenario {
+	report := failing(contract.Stopped)
+	report.UnsavedChanges = true
+	return Scenario{
+		Name: "work is lost with a suspended pod", Given: everything(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "it is suspended", Do: []Action{suspend(true)}, Want: Stopping(v1alpha1.ReasonSuspending)},
+			{
+				When: "the agent stops with changes on no branch", Do: []Action{agentReports(report)}, Want: Suspended(),
+				Also: []Fact{says("no workspace volume")},
+			},
+		},
+	}
+}
+
+func resumedAtOnce() Scenario {
+	return Scenario{
+		Name: "a Session is resumed before its pod has ended", Given: everything(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "it is suspended", Do: []Action{suspend(true)}, Want: Stopping(v1alpha1.ReasonSuspending)},
+			{When: "it is resumed", Do: []Action{suspend(false)}, Want: Stopping(v1alpha1.ReasonSuspending)},
+			{
+				When: "the agent stops", Do: []Action{agentReports(failing(contract.Stopped))}, Want: Starting(v1alpha1.ReasonStarting),
+				Also: []Fact{run(2), failures(0)},
+			},
+		},
+	}
+}
+
+func deadlineWhileRunning() Scenario {
+	return Scenario{
+		Name: "an agent works for longer than it may", Given: everything(),
+		Steps: []Step{
+			applied(session().ActiveDeadline(2)), atWork(),
+			{When: "the time is up", Do: []Action{pass(2 * time.Second)}, Want: Stopping(v1alpha1.ReasonTerminating)},
+			{
+				When: "the kubelet ends the pod", Do: []Action{podEnds(pastDeadline)}, Want: Failed(v1alpha1.FailureDeadlineExceeded),
+				Also: []Fact{pods("fix-login-sandbox-1 Failed"), says("activeDeadlineSeconds")},
+			},
+		},
+	}
+}
+
+func deadlineWhileUnscheduled() Scenario {
+	return Scenario{
+		Name: "the time is up before the pod has a node", Given: everything(),
+		Steps: []Step{
+			applied(session().ActiveDeadline(2)),
+			{When: "the time is up", Do: []Action{pass(2 * time.Second)}, Want: Stopping(v1alpha1.ReasonTerminating)},
+			{
+				When: "Kubernetes collects the pod", Do: []Action{collectPods, pass(time.Second)}, Want: Failed(v1alpha1.FailureDeadlineExceeded),
+				Also: []Fact{pods(), failures(0)},
+			},
+		},
+	}
+}
+
+func deadlineBetweenRuns() Scenario {
+	return Scenario{
+		Name: "the time is up between two runs", Given: everything(),
+		Steps: []Step{
+			applied(session().ActiveDeadline(5)), atWork(),
+			{When: "the agent crashes", Do: []Action{agentReports(failing(contract.AgentCrashed))}, Want: Retrying(v1alpha1.FailureAgentCrashed)},
+			{
+				When: "the time is up", Do: []Action{pass(5 * time.Second)}, Want: Failed(v1alpha1.FailureDeadlineExceeded),
+				Also: []Fact{says("What went wrong"), run(1), failure(v1alpha1.FailureDeadlineExceeded)},
+			},
+		},
+	}
+}
+
+func deadlineExtended() Scenario {
+	return Scenario{
+		Name: "a running Session is given more time", Given: everything(), InMemory: "takes minutes",
+		Steps: []Step{
+			applied(session().ActiveDeadline(60)), atWork(),
+			{When: "it gets more time", Do: []Action{editSession(func(o *v1alpha1.Session) { o.Spec.ActiveDeadlineSeconds = new(int64(120)) })}, Want: Running()},
+			{When: "the first deadline passes", Do: []Action{pass(time.Minute)}, Want: Running()},
+			{When: "the second deadline passes", Do: []Action{pass(time.Minute)}, Want: Stopping(v1alpha1.ReasonTerminating)},
+		},
+	}
+}
+
+func podDeleted() Scenario {
+	return Scenario{
+		Name: "a pod is deleted by hand", Given: everything(),
+		Steps: append([]Step{
+			applied(session()), atWork(),
+			{When: "somebody deletes the pod", Do: []Action{deletePod}, Want: Stopping(v1alpha1.ReasonTerminating)},
+			{
+				When: "the agent stops", Do: []Action{agentReports(failing(contract.Stopped))}, Want: Retrying(v1alpha1.FailureNodeLost),
+				Also: []Fact{pods(), failures(0), nextRunIn(time.Second)},
+			},
+		}, nextRun(time.Second)...),
+	}
+}
+
+func podDeletedUnscheduled() Scenario {
+	return Scenario{
+		Name: "a pod is deleted by hand before it has a node", Given: everything(),
+		Steps: append([]Step{
+			applied(session()),
+			{When: "somebody deletes the pod", Do: []Action{deletePod}, Want: Stopping(v1alpha1.ReasonTerminating)},
+			{When: "Kubernetes collects the pod", Do: []Action{collectPods}, Want: Retrying(v1alpha1.FailureNodeLost), Also: []Fact{pods(), failures(0)}},
+		}, nextRun(time.Second)...),
+	}
+}
+
+func nodeUnreachable() Scenario {
+	return Scenario{
+		Name: "a node does not answer", Given: everything(), InMemory: "takes a minute and a half",
+		Steps: append([]Step{
+			applied(session()), atWork(),
+			{When: "the pod is to be evicted", Do: []Action{deletePod}, Want: Stopping(v1alpha1.ReasonTerminating)},
+			{
+				When: "the node does not answer for long", Do: []Action{pass(2 * time.Minute)}, Want: Stopping(v1alpha1.ReasonNodeUnreachable),
+				Also: []Fact{says("bring the node back"), run(1)},
+			},
+			{When: "the node comes back", Do: []Action{podEnds(nil)}, Want: Retrying(v1alpha1.FailureNodeLost), Also: []Fact{failures(0), pods()}},
+		}, nextRun(time.Second)...),
+	}
+}
+
+func vanished() Scenario {
+	return Scenario{
+		Name: "a pod vanishes with its result", Given: everything(),
+		Steps: append([]Step{
+			applied(session()), atWork(),
+			{
+				When: "somebody forces it out", Do: []Action{podVanishes}, Want: Retrying(v1alpha1.FailureResultLost),
+				Also: []Fact{pods(), failures(1), says("left no result")},
+			},
+		}, nextRun(10*time.Second)...),
+	}
+}
+
+func vanishedWithPushBranch() Scenario {
+	return Scenario{
+		Name: "a pod vanishes that may have pushed", Given: everything(),
+		Steps: []Step{
+			applied(session().Repository("https://git.example/app.git", "fix")), atWork(),
+			{When: "somebody forces it out", Do: []Action{podVanishes}, Want: Failed(v1alpha1.FailureResultLost), Also: []Fact{pods()}},
+		},
+	}
+}
+
+func deletedInBackground() Scenario {
+	return Scenario{
+		Name: "a running Session is deleted", Given: everything(),
+		Steps: []Step{
+			applied(session().Workspace("1Gi", "")), atWork(),
+			{When: "it is deleted", Do: []Action{remove(session().Obj())}, Want: Gone()},
+			{When: "the agent stops", Do: []Action{agentReports(failing(contract.Stopped))}, Want: Gone(), Also: []Fact{nothingLeft}},
+		},
+	}
+}
+
+func deletedInForeground() Scenario {
+	return Scenario{
+		Name: "a running Session is deleted, its pod first", Given: everything(),
+		Steps: []Step{
+			applied(session().Workspace("1Gi", "")), atWork(),
+			{When: "it is deleted", Do: []Action{remove(session().Obj(), client.PropagationPolicy(metav1.DeletePropagationForeground))}, Want: Deleted()},
+			{When: "the agent stops", Do: []Action{agentReports(failing(contract.Stopped))}, Want: Gone(), Also: []Fact{nothingLeft}},
+		},
+	}
+}
+
+func deletedAfterEnd() Scenario {
+	return Scenario{
+		Name: "a finished Session is deleted", Given: everything(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "the agent reports success", Do: []Action{agentReports(success())}, Want: Succeeded()},
+			{When: "it is deleted", Do: []Action{remove(session().Obj())}, Want: Gone(), Also: []Fact{nothingLeft}},
+		},
+	}
+}
