@@ -12,8 +12,10 @@ LINT      := $(TOOL) golangci-lint-kube-api-linter
 KUSTOMIZE := $(TOOL) kustomize
 FILES      = git ls-files --cached --others --exclude-standard --deduplicate
 MODULES    = $$($(FILES) '*go.mod' | xargs -n1 dirname)
-# Tests of packages below test/ that need a cluster skip themselves under -short.
+# Packages below test/ work on the cluster, one after the other; all others run side by side. Tests that take long or need a
+# cluster leave themselves out of test-unit (-short), and of nothing else.
 ON_CLUSTER = $$(go list ./test/... | grep -v '/test/fixtures')
+BESIDE     = $$(go list ./... | grep -v '/test/' ; go list ./test/fixtures/...)
 SAY        = @printf '\033[1m==> %s\033[0m\n'
 
 ##@ See it work
@@ -63,11 +65,14 @@ verify-modules:
 verify-manifests:
 	$(SAY) "manifests"
 	@for dir in $$($(FILES) 'config/*kustomization.yaml' | xargs -n1 dirname); do $(KUSTOMIZE) build $$dir >/dev/null || { echo "$$dir does not build"; exit 1; }; done
-test: test-unit test-cluster ## Run every test, starting the cluster for those that need one
-test-unit: ## Run the tests that need no cluster
+test: load ## Run every test, on the cluster, which it starts
+	$(SAY) "tests beside the cluster"
+	go test -timeout 40m $(BESIDE)
+	@$(MAKE) test-cluster
+test-unit: ## Run the quick tests, which need no cluster
 	$(SAY) "unit tests"
 	go test -short -timeout 20m ./...
-test-cluster: load ## Run the tests that need a cluster
+test-cluster: load ## Run the tests that work on the cluster
 	$(SAY) "tests on the cluster, one package after the other"
 	go test -count=1 -v -p 1 -timeout 60m $(ON_CLUSTER)
 bench: up ## Measure how many Sessions start in a second, on fake nodes
