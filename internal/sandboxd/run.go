@@ -122,7 +122,7 @@ func (r *run) prepare(ctx context.Context) *failure.Failure {
 	}
 	r.workspace = &workspace.Workspace{
 		Dir: r.Dirs.Workspace, Tmp: r.Dirs.Tmp, Keep: r.config.KeepWorkspace, Run: r.config.Session.Run,
-		Timeout: r.config.CloneTimeout.Duration(), Environ: r.surroundings(), Redactor: r.redactor, Tree: r.Tree,
+		Timeout: r.config.CloneTimeout.Duration(), Path: variable(r.Environ, "PATH"), Environ: r.surroundings(), Redactor: r.redactor, Tree: r.Tree,
 	}
 	if err := r.workspace.Prepare(); err != nil {
 		return failure.New(contract.CloneFailed, "The workspace cannot be prepared: %v", err)

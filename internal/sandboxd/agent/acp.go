@@ -95,7 +95,7 @@ func (c *conversation) awaitTurn(ctx context.Context, answered <-chan struct{}) 
 	case <-c.proc.Done():
 		// A process that it left behind may hold its streams open.
 		_ = c.stdin.Close()
-		_ = c.stdout.SetReadDeadline(time.Now().Add(settleTime))
+		time.AfterFunc(settleTime, func() { _ = c.stdout.SetReadDeadline(time.Unix(1, 0)) })
 		return nil
 	}
 }
@@ -138,7 +138,7 @@ func (c *conversation) ask(ctx context.Context) *failure.Failure {
 		return fault
 	}
 	prompt := acp.PromptRequest{SessionId: *c.session.Load(), Prompt: []acp.ContentBlock{acp.TextBlock(c.job.Prompt)}}
-	answer, err := call(c, ctx, 0, prompt, c.conn.Prompt)
+	answer, err := call(ctx, c, 0, prompt, c.conn.Prompt)
 	if err != nil {
 		return c.refused("session/prompt", err)
 	}
@@ -164,11 +164,11 @@ func (c *conversation) greet(ctx context.Context) *failure.Failure {
 		ProtocolVersion: acp.ProtocolVersionNumber,
 		ClientInfo:      &acp.Implementation{Name: "sandkeep", Version: "1"},
 	}
-	if _, err := call(c, ctx, c.handshake(), hello, c.conn.Initialize); err != nil {
+	if _, err := call(ctx, c, c.handshake(), hello, c.conn.Initialize); err != nil {
 		return c.refused("initialize", err)
 	}
 	fresh := acp.NewSessionRequest{Cwd: c.job.Dir, McpServers: []acp.McpServer{}}
-	session, err := call(c, ctx, c.handshake(), fresh, c.conn.NewSession)
+	session, err := call(ctx, c, c.handshake(), fresh, c.conn.NewSession)
 	if err != nil {
 		return c.refused("session/new", err)
 	}
@@ -197,10 +197,10 @@ func (c *conversation) chooseModel(ctx context.Context) *failure.Failure {
 		choice := acp.SetSessionConfigOptionRequest{ValueId: &acp.SetSessionConfigOptionValueId{
 			SessionId: *c.session.Load(), ConfigId: option.Id, Value: acp.SessionConfigValueId(c.job.Model),
 		}}
-		_, err = call(c, ctx, c.handshake(), choice, c.conn.SetSessionConfigOption)
+		_, err = call(ctx, c, c.handshake(), choice, c.conn.SetSessionConfigOption)
 	} else {
 		choice := acp.UnstableSetSessionModelRequest{SessionId: *c.session.Load(), ModelId: acp.UnstableModelId(c.job.Model)}
-		_, err = call(c, ctx, c.handshake(), choice, c.conn.UnstableSetSessionModel)
+		_, err = call(ctx, c, c.handshake(), choice, c.conn.UnstableSetSessionModel)
 	}
 	if err != nil {
 		return c.noSuchModel(err)

@@ -558,3 +558,13 @@ func TestNoHalfOfAKey(t *testing.T) {
 		})
 	}
 }
+
+func TestNoHalfOfAKeyInAConclusion(t *testing.T) {
+	const key = "sk-delivered-key-0001"
+	j, _ := job(t, "text", "hello")
+	r := newRecord(j.Transcript, j.Redactor, j.Prompt)
+	r.apply(event{kind: concluded, text: strings.Repeat("x", maxSummary-8) + key})
+	if got := r.summary(); strings.Contains(got, key[:8]) {
+		t.Error("half a key got out")
+	}
+}

@@ -122,7 +122,7 @@ func (f *feed) whyBroken() string {
 }
 
 // call sends a request and waits for its answer, at most for limit where that is not 0.
-func call[Q, A any](c *conversation, ctx context.Context, limit time.Duration, request Q, send func(context.Context, Q) (A, error)) (A, error) {
+func call[Q, A any](ctx context.Context, c *conversation, limit time.Duration, request Q, send func(context.Context, Q) (A, error)) (A, error) {
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, errUnanswered)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -109,7 +110,7 @@ func TestEachLine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			err := eachLine(strings.NewReader(tt.input), 4, func(l line) { got = append(got, string(l.text)+"/"+strconv.Itoa(l.size)) })
-			if err != io.EOF {
+			if !errors.Is(err, io.EOF) {
 				t.Errorf("ended with %v", err)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -76,7 +75,7 @@ func (j *Job) prepare() (*exec.Cmd, *failure.Failure) {
 	if len(words) == 0 {
 		return nil, failure.New(contract.AgentCrashed, "The class names no program to run; set agent.command of the SessionClass")
 	}
-	path, err := lookPath(words[0], j.Dir, j.Env)
+	path, err := process.LookPath(words[0], j.Dir, pathOf(j.Env))
 	if err != nil {
 		return nil, notStarted(words[0], err)
 	}
@@ -113,39 +112,15 @@ func expandArgs(args []string, words map[string]string) []string {
 	return out
 }
 
-// lookPath finds a program as a shell in the agent's environment would.
-func lookPath(name, dir string, env []string) (string, error) {
-	if strings.Contains(name, "/") {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(dir, name)
-		}
-		return name, executable(name)
-	}
+// pathOf is the PATH of an environment.
+func pathOf(env []string) string {
 	path := ""
 	for _, variable := range env {
 		if value, found := strings.CutPrefix(variable, "PATH="); found {
 			path = value
 		}
 	}
-	for _, folder := range filepath.SplitList(path) {
-		candidate := filepath.Join(folder, name)
-		if filepath.IsAbs(folder) && executable(candidate) == nil {
-			return candidate, nil
-		}
-	}
-	return "", fs.ErrNotExist
-}
-
-func executable(path string) error {
-	stat, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return err
-	case stat.IsDir() || stat.Mode()&0o111 == 0:
-		return fs.ErrPermission
-	default:
-		return nil
-	}
+	return path
 }
 
 // notStarted says why there is no agent at all, and what to do.

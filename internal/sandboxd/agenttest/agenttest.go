@@ -9,6 +9,7 @@ package agenttest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -155,7 +156,7 @@ var steps = map[string]func(rest string, v voice){
 	},
 	// daemon leaves a process behind that has a session of its own, holds the agent's streams and ignores SIGTERM.
 	"daemon": func(rest string, _ voice) {
-		cmd := exec.Command("/bin/sh", "-c", "trap '' TERM HUP; echo $$ >"+rest+".new && mv "+rest+".new "+rest+"; while :; do sleep 1000; done")
+		cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", "trap '' TERM HUP; echo $$ >"+rest+".new && mv "+rest+".new "+rest+"; while :; do sleep 1000; done")
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		must(cmd.Start())
@@ -193,7 +194,7 @@ func write(path, text string) {
 
 // shell runs a command and shows its output on standard error only.
 func shell(command string) {
-	cmd := exec.Command("/bin/sh", "-ec", command)
+	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-ec", command)
 	out, err := cmd.CombinedOutput()
 	lines := bufio.NewScanner(strings.NewReader(string(out)))
 	for lines.Scan() {

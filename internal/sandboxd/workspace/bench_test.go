@@ -34,7 +34,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, origins: t.TempDir(), canaries: t.TempDir()}
 	b.server = gitserver.Start(t, gitserver.Options{Root: b.origins, CanaryDir: b.canaries})
 	b.Workspace = &Workspace{
-		Dir: t.TempDir(), Tmp: t.TempDir(), Run: 1, Timeout: 20 * time.Second, Environ: os.Environ(),
+		Dir: t.TempDir(), Tmp: t.TempDir(), Run: 1, Timeout: 20 * time.Second, Path: os.Getenv("PATH"), Environ: os.Environ(),
 		Redactor: redact.New(), Tree: process.NewTree(),
 	}
 	b.prepare()

@@ -109,7 +109,7 @@ func TestCloneIsStopped(t *testing.T) {
 
 func TestCloneWithoutGit(t *testing.T) {
 	b := newBench(t)
-	t.Setenv("PATH", t.TempDir())
+	b.Path = t.TempDir()
 	_, err := b.Clone(t.Context(), b.demo())
 	if err == nil || !strings.Contains(err.Error(), "The image has no git") {
 		t.Errorf("got %v", err)
@@ -137,7 +137,9 @@ func TestCloneOfARepositoryWithoutCommits(t *testing.T) {
 func TestCloneStaysInTheWorkspace(t *testing.T) {
 	b := newBench(t)
 	b.mustClone(contract.Repository{URL: b.server + "/hostile/traps.git", Path: "traps"})
-	for _, path := range []string{"../out", "/etc/out", ".", "traps/outside/out", "traps/passwd", "traps/itself/x", "traps"} {
+	must(t, os.Mkdir(filepath.Join(b.Dir, "elsewhere"), 0o755))
+	must(t, os.Symlink("../elsewhere", filepath.Join(b.Dir, "traps/sideways")))
+	for _, path := range []string{"traps/sideways/out", "../out", "/etc/out", ".", "traps/outside/out", "traps/passwd", "traps/itself/x", "traps"} {
 		r := b.demo()
 		r.Path = path
 		if _, err := b.Clone(t.Context(), r); err == nil {

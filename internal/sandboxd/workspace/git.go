@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -51,10 +50,10 @@ var passedOn = []string{
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "CURL_CA_BUNDLE",
 }
 
-// gitEnv is the whole environment of git: what else is set around it cannot steer it, and no file outside is read.
-func gitEnv(around []string, home string) []string {
+// gitEnv is the whole environment of git, with the image's PATH: what else is set around it cannot steer it, and no file outside is read.
+func gitEnv(path string, around []string, home string) []string {
 	env := []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_CONFIG_HOME=" + home, "TMPDIR=" + home, "LC_ALL=C",
+		"PATH=" + path, "HOME=" + home, "XDG_CONFIG_HOME=" + home, "TMPDIR=" + home, "LC_ALL=C",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_ATTR_NOSYSTEM=1",
 		"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=/bin/false", "SSH_ASKPASS=/bin/false", "GIT_SSH_COMMAND=/bin/false",
 		"GIT_ALLOW_PROTOCOL=http:https", "GIT_NO_REPLACE_OBJECTS=1", "GIT_LFS_SKIP_SMUDGE=1", "GIT_OPTIONAL_LOCKS=0",
@@ -79,6 +78,7 @@ const (
 type git struct {
 	tree    *process.Tree
 	dir     string
+	path    string
 	env     []string
 	timeout time.Duration
 }
@@ -133,7 +133,7 @@ func (g git) run(ctx context.Context, args ...string) (string, error) {
 
 // stream is a git command that reads in and writes out.
 func (g git) stream(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
-	path, err := exec.LookPath("git")
+	path, err := process.LookPath("git", g.dir, g.path)
 	if err != nil {
 		return &gitError{missing: true, err: err}
 	}

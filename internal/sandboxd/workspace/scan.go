@@ -92,10 +92,10 @@ func (o *objectScanner) endObject() {
 }
 
 func placeOf(kind, path string) string {
-	switch {
-	case kind == "commit":
+	switch kind {
+	case "commit":
 		return "the message of a commit"
-	case kind == "tree":
+	case "tree":
 		return "the name of a file"
 	default:
 		return "the file " + path

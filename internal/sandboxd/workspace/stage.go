@@ -44,9 +44,9 @@ func (s *store) stage(ctx context.Context) (staged, error) {
 
 // hasFiles reports that the index is not empty.
 func (s *store) hasFiles(ctx context.Context) bool {
-	any := false
-	err := s.records(ctx, func(string) { any = true }, "ls-files", "-z")
-	return err == nil && any
+	found := false
+	err := s.records(ctx, func(string) { found = true }, "ls-files", "-z")
+	return err == nil && found
 }
 
 // readHead fills the index with what is checked out. Submodules are marked as not to be looked at: looking means running
@@ -90,11 +90,11 @@ func (s *store) add(ctx context.Context, nested []string) error {
 		_, err := s.run(ctx, "add", "--all")
 		return err
 	}
-	paths := "."
+	paths := []string{"."}
 	for _, path := range nested {
-		paths += "\x00:(exclude,literal,top)" + path
+		paths = append(paths, ":(exclude,literal,top)"+path)
 	}
-	return s.stream(ctx, strings.NewReader(paths), nil, "add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul")
+	return s.stream(ctx, strings.NewReader(strings.Join(paths, "\x00")), nil, "add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul")
 }
 
 // commit makes a commit of what was staged, on top of what is checked out.

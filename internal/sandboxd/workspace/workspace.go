@@ -20,6 +20,8 @@ type Workspace struct {
 	Run  int32
 	// Timeout bounds the clone of one repository, and every other git command.
 	Timeout time.Duration
+	// Path is the image's PATH, in which git is looked for.
+	Path string
 	// Environ is the environment of the container, then that of the class and the session.
 	Environ []string
 	// Redactor knows what must not be pushed.
@@ -47,7 +49,7 @@ const defaultTimeout = 10 * time.Minute
 
 // git runs without a repository.
 func (w *Workspace) git() git {
-	return git{tree: w.Tree, dir: w.Dir, env: gitEnv(w.Environ, filepath.Join(w.scratch, "home")), timeout: w.timeout()}
+	return git{tree: w.Tree, dir: w.Dir, path: w.Path, env: gitEnv(w.Path, w.Environ, filepath.Join(w.scratch, "home")), timeout: w.timeout()}
 }
 
 func (w *Workspace) timeout() time.Duration {
