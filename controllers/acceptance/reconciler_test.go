@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
@@ -217,7 +217,7 @@ func TestConditionsOfOtherProgramsStayTheirs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(applyv1alpha1.ObjectStatus().WithConditions(metav1ac.Condition().WithType("Connected").WithStatus(metav1.ConditionTrue).
+	write(applyv1alpha1.ObjectStatus().WithConditions(applymetav1.Condition().WithType("Connected").WithStatus(metav1.ConditionTrue).
 		WithReason("Connected").WithMessage("").WithLastTransitionTime(build.Created)))
 	p.judge(stalled)
 	p.judge(accepted)

@@ -173,6 +173,15 @@ func TestAReportIsFittedIntoItsLimit(t *testing.T) {
 	}
 }
 
+func TestEveryLimitIsKeptToTheByte(t *testing.T) {
+	whole := len(encode(t, wholeReport(), 4096))
+	for limit := whole; limit > 200; limit-- {
+		if got, err := DecodeReport(string(encode(t, wholeReport(), limit))); err != nil || got.Class != ProviderRateLimited {
+			t.Errorf("limit %d: class %q, error %v", limit, got.Class, err)
+		}
+	}
+}
+
 func TestALimitTooSmallForAnyReportIsAnError(t *testing.T) {
 	if data, err := success().Encode(8); err == nil {
 		t.Errorf("a report in 8 bytes: %s", data)

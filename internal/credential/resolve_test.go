@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"maps"
 	"math/rand"
 	"strings"
 	"testing"
@@ -286,8 +287,12 @@ func missingSituations() map[string]struct {
 func TestASessionRunsOnTheseCredentials(t *testing.T) {
 	for name, c := range chosenSituations() {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, ask(c.world())); diff != "" {
+			w := c.world()
+			if diff := cmp.Diff(c.want, ask(w)); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.world(), w); diff != "" {
+				t.Errorf("world (-before +after):\n%s", diff)
 			}
 		})
 	}
@@ -308,9 +313,7 @@ func TestASessionWaitsForTheseThings(t *testing.T) {
 func TestWhoPaysDoesNotDependOnTheOrderOfLists(t *testing.T) {
 	random := rand.New(rand.NewSource(1))
 	situations := chosenSituations()
-	for name, c := range missingSituations() {
-		situations[name] = c
-	}
+	maps.Copy(situations, missingSituations())
 	for name, c := range situations {
 		for range 20 {
 			w := c.world()

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,7 +21,8 @@ type Case[T client.Object] struct {
 	Want   acceptance.Verdict
 }
 
-// Verdicts tests that a reconciler comes to these verdicts, tells each once, then rests, and gets there whatever call fails.
+// Verdicts tests that a reconciler comes to these verdicts, tells each once, then rests, gets there whatever call fails, and
+// writes nothing about a version of an object that is no longer the newest.
 func Verdicts[T client.Object](t *testing.T, reconciler func(acceptance.Base) *acceptance.Reconciler[T], cases map[string]Case[T]) {
 	t.Helper()
 	for name, c := range cases {
@@ -43,6 +45,7 @@ func Verdicts[T client.Object](t *testing.T, reconciler func(acceptance.Base) *a
 			for call := 1; call <= calls; call++ {
 				wantSettledAfterFault(t, reconciler, c, call)
 			}
+			wantConflict(t, reconciler, c)
 		})
 	}
 }
@@ -104,4 +107,26 @@ func wantSettledAfterFault[T client.Object](t *testing.T, reconciler func(accept
 		t.Fatal(err)
 	}
 	wantTold(t, s, r, c)
+}
+
+// wantConflict changes an object behind the reconciler's back.
+func wantConflict[T client.Object](t *testing.T, reconciler func(acceptance.Base) *acceptance.Reconciler[T], c Case[T]) {
+	t.Helper()
+	s := c.stage(t)
+	r := reconciler(s.Base())
+	old := Now(t, s, c.Object)
+	changed := Now(t, s, c.Object)
+	changed.SetAnnotations(map[string]string{"changed": "true"})
+	if err := s.Client.Update(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Reconcile(t.Context(), old); !apierrors.IsConflict(err) {
+		t.Errorf("after a reconcile of an old version: error %v, want a conflict", err)
+	}
+	if diff := cmp.Diff(changed, Now(t, s, c.Object)); diff != "" {
+		t.Errorf("after a reconcile of an old version: object (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string(nil), s.Events); diff != "" {
+		t.Errorf("after a reconcile of an old version: events (-want +got):\n%s", diff)
+	}
 }
