@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/hack/install"
@@ -23,8 +25,13 @@ func benchOn(t *testing.T, objects ...client.Object) *bench {
 		abort:    func(err error) { t.Errorf("aborted: %v", err) },
 		scratch:  t.TempDir(),
 	}
+	numbered := interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
+		err := c.List(ctx, list, o...)
+		list.SetResourceVersion("1") // real API servers number every list, and watches begin there
+		return err
+	}}
 	b.client = fake.NewClientBuilder().WithScheme(scheme()).WithObjects(objects...).
-		WithStatusSubresource(&corev1.Pod{}, &v1alpha1.Session{}).Build()
+		WithStatusSubresource(&corev1.Pod{}, &v1alpha1.Session{}).WithInterceptorFuncs(numbered).Build()
 	return b
 }
 

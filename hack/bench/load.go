@@ -8,10 +8,15 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	watchtools "k8s.io/client-go/tools/watch"
 	"k8s.io/client-go/util/flowcontrol"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/bench/meter"
 )
 
 // load is many objects of a kind, and how to see what becomes of them.
@@ -85,21 +90,28 @@ func (b *bench) await(ctx context.Context, detail io.Writer, l load) ([]life, er
 	return t.all(), err
 }
 
-// follow watches one Kind until the context ends. The watch is there before this returns, so that it misses nothing.
+// follow watches one Kind until the context ends. What happens after this returns is not missed, also when the API server ends the watch,
+// as it does with watches that are slow on a busy machine.
 func (b *bench) follow(ctx context.Context, namespace string, w watched, t *tracker) error {
-	watcher, err := b.client.Watch(ctx, w.list.DeepCopyObject().(client.ObjectList), client.InNamespace(namespace))
+	list := w.list.DeepCopyObject().(client.ObjectList)
+	if err := b.client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		return fmt.Errorf("list what is to be watched: %w", err)
+	}
+	source := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		return b.client.Watch(ctx, list.DeepCopyObject().(client.ObjectList), client.InNamespace(namespace), &client.ListOptions{Raw: &o})
+	}}
+	watcher, err := watchtools.NewRetryWatcherWithContext(ctx, list.GetResourceVersion(), source)
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
 	}
 	go func() {
-		defer watcher.Stop()
 		for event := range watcher.ResultChan() {
 			at := time.Now()
 			if o, ok := event.Object.(client.Object); ok {
 				t.note(w.look(o), at)
 			}
 		}
-		t.fail(errors.New("the API server ended a watch; try again"))
+		t.fail(errors.New("a watch ended and could not be taken up again; try again"))
 	}()
 	return nil
 }
@@ -145,11 +157,23 @@ func (b *bench) runSessions(ctx context.Context, detail io.Writer) error {
 		return err
 	}
 	calls := b.manager.gate.Tallies()
+	if err := allOurOwn(calls, b.sessions); err != nil {
+		return err
+	}
 	after, err := b.manager.look(ctx)
 	if err != nil {
 		return err
 	}
 	b.report.Sessions = seriesOf(lives)
 	b.report.Manager = costOf(before, after, calls, lives)
+	return nil
+}
+
+// allOurOwn refuses figures of a manager that did not do all of the work: somebody may have deployed another meanwhile.
+func allOurOwn(tallies map[meter.Call]meter.Tally, pods int) error {
+	t := tallies[meter.Call{Verb: "create", Resource: "pods"}]
+	if created := len(t.Took) - t.Failed; created != pods {
+		return fmt.Errorf("the manager has created %d of %d pods, and another manager the rest; end that, and try again", created, pods)
+	}
 	return nil
 }

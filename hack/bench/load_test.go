@@ -13,9 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/bench/meter"
 )
 
 // play does until the end of the test what controllers would do, to each object that comes.
@@ -149,4 +152,54 @@ func TestInParallel(t *testing.T) {
 	if err := inParallel(2, []int{7}, note); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestWorkOfAnotherManager(t *testing.T) {
+	tallies := map[meter.Call]meter.Tally{
+		{Verb: "create", Resource: "pods"}:       {Took: make([]time.Duration, 5), Failed: 2},
+		{Verb: "create", Resource: "configmaps"}: {Took: make([]time.Duration, 4)},
+	}
+	if err := allOurOwn(tallies, 3); err != nil {
+		t.Error(err)
+	}
+	wantError(t, allOurOwn(tallies, 4), "3 of 4 pods", "another manager")
+}
+
+func TestWatchThatTheServerEnds(t *testing.T) {
+	b := benchOn(t)
+	inner, watches := b.client, 0
+	b.client = interceptor.NewClient(inner, interceptor.Funcs{
+		Watch: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) (watch.Interface, error) {
+			watcher, err := c.Watch(ctx, list, o...)
+			if watches++; err == nil && watches == 1 {
+				watcher.Stop()
+			}
+			return watcher, err
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	tr := newTracker([]string{"bench-0000"}, func(err error) {
+		if ctx.Err() == nil {
+			t.Error(err)
+		}
+	})
+	if err := b.follow(ctx, forBaseline, podsIn(forBaseline, 1, corev1.PodSpec{}).watches[0], tr); err != nil {
+		t.Fatal(err)
+	}
+	// The fake API server remembers no events, so the pod is changed until the second watch is there to see it.
+	pod := &corev1.Pod{ObjectMeta: objectMeta(forBaseline, "bench-0000")}
+	if err := inner.Create(ctx, pod); err != nil {
+		t.Fatal(err)
+	}
+	for seen := false; !seen; {
+		if err := b.end(pod, corev1.PodSucceeded); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-tr.done:
+			seen = true
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	cancel()
 }
