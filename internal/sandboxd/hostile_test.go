@@ -2,6 +2,10 @@ package sandboxd_test
 
 import (
 	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/agenttest"
@@ -204,6 +209,40 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
+// TestSIGTERMWhileAPushHangs: the grace period ends the wait, and the report says that the work is still in the workspace.
+func TestSIGTERMWhileAPushHangs(t *testing.T) {
+	t.Parallel()
+	o := newOrigin(t)
+	pushing, done := make(chan struct{}, 1), make(chan struct{})
+	target, err := url.Parse(o.url)
+	must(t, err)
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: target.Scheme, Host: target.Host})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.String(), "receive-pack") {
+			pushing <- struct{}{}
+			<-done
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(done) })
+	s := newSandbox(t, "text", "write work x").with(contract.Repository{URL: server.URL + target.Path, Path: "app", PushBranch: "b"})
+	s.config.GracePeriod = 4
+	s.start()
+	<-pushing
+	begin := time.Now()
+	s.stop()
+	r := s.end()
+	if took := time.Since(begin); took > s.config.GracePeriod.Duration() {
+		t.Errorf("the end took %s", took)
+	}
+	wantFailure(t, r, contract.Stopped, "app: the push was stopped")
+	if !r.PushStarted || !r.UnsavedChanges || len(r.Commits) != 1 || r.Commits[0].Pushed {
+		t.Errorf("report %+v", r)
+	}
+}
+
 // TestSIGTERM stops every kind of agent in time, and brings its work home.
 func TestSIGTERM(t *testing.T) {
 	tests := map[string]struct{ kind, prompt string }{
@@ -221,8 +260,12 @@ func TestSIGTERM(t *testing.T) {
 			s.config.GracePeriod = 16
 			s.start()
 			s.waitFor("the agent", func() bool { return exists(filepath.Join(s.dirs.Workspace, "app/ready")) })
+			begin := time.Now()
 			s.stop()
 			r := s.end()
+			if took := time.Since(begin); took > s.config.GracePeriod.Duration() {
+				t.Errorf("the end took %s", took)
+			}
 			wantFailure(t, r, contract.Stopped, "asked to stop")
 			if r.UnsavedChanges || len(r.Commits) != 1 || !r.Commits[0].Pushed || o.git("show", "b:work") != "x" {
 				t.Errorf("report %+v", r)

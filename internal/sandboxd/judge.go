@@ -17,6 +17,8 @@ type rescued struct {
 	worked   bool
 	unsaved  bool
 	problems []string
+	// interrupted is true when the sandbox was asked to stop before all of it was done.
+	interrupted bool
 }
 
 // save brings the work of every repository home, also after a failure: what an agent did until then is the user's.
@@ -93,6 +95,8 @@ func (r *run) judge(result agent.Result, saved rescued) contract.Report {
 	}
 	problems := strings.Join(saved.problems, "; ")
 	switch {
+	case fault == nil && problems != "" && saved.interrupted:
+		fault = failure.New(contract.Stopped, "The sandbox was asked to stop before the work was pushed: %s", problems)
 	case fault == nil && problems != "":
 		fault = failure.New(contract.PushRejected, "The work could not be pushed: %s", problems)
 	case problems != "":

@@ -88,7 +88,9 @@ func (r *run) perform(ctx context.Context) contract.Report {
 	}
 	defer r.workspace.CleanUp()
 	result := r.work(ctx)
-	return r.judge(result, r.save(hard, result))
+	saved := r.save(hard, result)
+	saved.interrupted = ctx.Err() != nil
+	return r.judge(result, saved)
 }
 
 // deadline is a context that outlives ctx by the time that a stop may take: the work is still saved in it.

@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"slices"
@@ -155,6 +156,9 @@ func (g git) stream(ctx context.Context, in io.Reader, out io.Writer, args ...st
 		return nil
 	}
 	failed := &gitError{stderr: stderr.String(), err: p.Err()}
+	if bound.Err() != nil {
+		failed.err = fmt.Errorf("%w: %w", context.Cause(bound), p.Err())
+	}
 	if errors.Is(bound.Err(), context.DeadlineExceeded) {
 		failed.timedOut = g.timeout
 	}
