@@ -305,15 +305,21 @@ func TestNoProcessIsLeft(t *testing.T) {
 			t.Parallel()
 			s := newSandbox(t, kind, "daemon pid\nsay done")
 			wantSuccess(t, s.run())
-			data, err := os.ReadFile(filepath.Join(s.dirs.Workspace, "pid"))
-			must(t, err)
-			pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
-			must(t, err)
-			if syscall.Kill(pid, 0) == nil {
+			if pid := s.pidOf("pid"); syscall.Kill(pid, 0) == nil {
 				t.Errorf("process %d is still there", pid)
 			}
 		})
 	}
+}
+
+// pidOf is the process id that the agent wrote into a file of the workspace.
+func (s *sandbox) pidOf(file string) int {
+	s.t.Helper()
+	data, err := os.ReadFile(filepath.Join(s.dirs.Workspace, file))
+	must(s.t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	must(s.t, err)
+	return pid
 }
 
 // TestOrphansAreReaped: a thousand orphans leave no zombie while the agent works, and no command of ours loses its exit code.
@@ -346,10 +352,11 @@ func zombies(t *testing.T, parent int) int {
 // TestTheReportSurvivesTheSandbox: one that is killed from outside has said already that it was cut short.
 func TestTheReportSurvivesTheSandbox(t *testing.T) {
 	t.Parallel()
-	s := newSandbox(t, "text", "write ready x\nhang")
+	s := newSandbox(t, "text", "sh echo $PPID >pid\nwrite ready x\nhang")
 	s.start()
 	s.waitFor("the agent", func() bool { return exists(filepath.Join(s.dirs.Workspace, "ready")) })
 	must(t, s.cmd.Process.Kill())
+	must(t, syscall.Kill(s.pidOf("pid"), syscall.SIGKILL)) // nobody else ends it now
 	wantFailure(t, s.end(), contract.AgentCrashed, "ended before it could report")
 }
 
