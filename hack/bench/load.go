@@ -23,7 +23,7 @@ import (
 type load struct {
 	namespace string
 	count     int
-	object    func(meta string) client.Object
+	object    func(name string) client.Object
 	watches   []watched
 }
 
@@ -54,14 +54,14 @@ func sessionsIn(namespace string, count int) load {
 	}
 }
 
-// podsIn are pods that nobody manages.
-func podsIn(namespace string, count int, spec corev1.PodSpec) load {
+// barePods are pods that nobody manages.
+func barePods(count int, spec corev1.PodSpec) load {
 	spec.NodeName = ""
 	return load{
-		namespace: namespace, count: count,
+		namespace: forBaseline, count: count,
 		watches: []watched{{&corev1.PodList{}, lookAtPod}},
 		object: func(name string) client.Object {
-			return &corev1.Pod{ObjectMeta: objectMeta(namespace, name), Spec: *spec.DeepCopy()}
+			return &corev1.Pod{ObjectMeta: objectMeta(forBaseline, name), Spec: *spec.DeepCopy()}
 		},
 	}
 }
@@ -135,7 +135,7 @@ func (b *bench) createAll(ctx context.Context, l load, t *tracker) error {
 
 // runBaseline is what the cluster can do without a manager.
 func (b *bench) runBaseline(ctx context.Context, detail io.Writer) error {
-	lives, err := b.await(ctx, detail, podsIn(forBaseline, b.sessions, b.podSpec))
+	lives, err := b.await(ctx, detail, barePods(b.sessions, b.podSpec))
 	b.report.Baseline = seriesOf(lives)
 	return err
 }
@@ -151,7 +151,7 @@ func (b *bench) runSessions(ctx context.Context, detail io.Writer) error {
 	var lives []life
 	err = b.profiled(ctx, func() (err error) {
 		lives, err = b.await(ctx, detail, sessionsIn(forSessions, b.sessions))
-		return err
+		return errors.Join(err, b.manager.settle(ctx))
 	})
 	if err != nil {
 		return err

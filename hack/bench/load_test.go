@@ -108,13 +108,13 @@ func TestSessionsAreSeenFromTheirPodsToTheirEnd(t *testing.T) {
 func TestRunningOutOfPatience(t *testing.T) {
 	b := benchOn(t)
 	b.patience = 50 * time.Millisecond
-	_, err := b.await(t.Context(), io.Discard, podsIn(forBaseline, 1, corev1.PodSpec{}))
+	_, err := b.await(t.Context(), io.Discard, barePods(1, corev1.PodSpec{}))
 	wantError(t, err, "not all have ended after 50ms", "-patience")
 }
 
 func TestObjectThatCannotBeCreated(t *testing.T) {
 	b := benchOn(t, &corev1.Pod{ObjectMeta: objectMeta(forBaseline, "bench-0001")})
-	_, err := b.await(t.Context(), io.Discard, podsIn(forBaseline, 3, corev1.PodSpec{}))
+	_, err := b.await(t.Context(), io.Discard, barePods(3, corev1.PodSpec{}))
 	wantError(t, err, "create bench-0001", "already exists")
 }
 
@@ -183,7 +183,7 @@ func TestWatchThatTheServerEnds(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := b.follow(ctx, forBaseline, podsIn(forBaseline, 1, corev1.PodSpec{}).watches[0], tr); err != nil {
+	if err := b.follow(ctx, forBaseline, barePods(1, corev1.PodSpec{}).watches[0], tr); err != nil {
 		t.Fatal(err)
 	}
 	// The fake API server remembers no events, so the pod is changed until the second watch is there to see it.

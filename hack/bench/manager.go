@@ -105,6 +105,13 @@ func (b *bench) classReady(ctx context.Context) error {
 	return nil
 }
 
+// settle waits until the manager asks nothing of the API server for a second: Events come late.
+func (m *managerProcess) settle(ctx context.Context) error {
+	return wait.PollUntilContextTimeout(ctx, glance, readyTime, true, func(context.Context) (bool, error) {
+		return m.gate.Idle() >= time.Second, nil
+	})
+}
+
 // usage is what the manager uses now.
 func (m *managerProcess) usage(ctx context.Context) (probe.Usage, error) {
 	var u probe.Usage

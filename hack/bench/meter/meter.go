@@ -40,6 +40,9 @@ type Meter struct {
 
 	mu      sync.Mutex
 	tallies map[Call]Tally
+	// open is how many counted requests have no answer yet, last when one got one.
+	open int
+	last time.Time
 }
 
 // New returns a Meter that hands requests on to next. All paths of the API server begin with prefix, which is mostly empty.
@@ -57,15 +60,32 @@ func New(next http.RoundTripper, prefix string) *Meter {
 
 // RoundTrip hands a request on and counts it.
 func (m *Meter) RoundTrip(r *http.Request) (*http.Response, error) {
-	began := time.Now()
-	response, err := m.next.RoundTrip(r)
-	took := time.Since(began)
 	plain := &http.Request{Method: r.Method, URL: &url.URL{Path: strings.TrimPrefix(r.URL.Path, m.prefix), RawQuery: r.URL.RawQuery}}
-	info, unclear := m.resolver.NewRequestInfo(plain)
-	if unclear == nil && info.IsResourceRequest && info.Verb != "watch" {
-		m.count(callOf(info), took, err != nil || response.StatusCode >= http.StatusBadRequest)
+	info, err := m.resolver.NewRequestInfo(plain)
+	if err != nil || !info.IsResourceRequest || info.Verb == "watch" {
+		return m.next.RoundTrip(r)
 	}
+	began := time.Now()
+	m.begin()
+	response, err := m.next.RoundTrip(r)
+	m.count(callOf(info), time.Since(began), err != nil || response.StatusCode >= http.StatusBadRequest)
 	return response, err
+}
+
+// Idle is for how long no counted request has been waiting for an answer.
+func (m *Meter) Idle() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.open > 0 {
+		return 0
+	}
+	return time.Since(m.last)
+}
+
+func (m *Meter) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open++
 }
 
 func callOf(info *request.RequestInfo) Call {
@@ -79,6 +99,8 @@ func callOf(info *request.RequestInfo) Call {
 func (m *Meter) count(c Call, took time.Duration, failed bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.open--
+	m.last = time.Now()
 	t := m.tallies[c]
 	t.Took = append(t.Took, took)
 	if failed {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -73,6 +75,26 @@ func TestMeterTellsRequestsApart(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(roundTrip(func(*http.Request) (*http.Response, error) {
+			time.Sleep(time.Minute)
+			return nil, errors.New("cut off")
+		}), "")
+		for _, path := range []string{"/api/v1/pods", "/api/v1/pods?watch=true"} {
+			go func() { _, _ = m.RoundTrip(httptest.NewRequest(http.MethodGet, path, http.NoBody)) }()
+		}
+		time.Sleep(30 * time.Second)
+		if idle := m.Idle(); idle != 0 {
+			t.Errorf("idle for %s with a request under way", idle)
+		}
+		time.Sleep(35 * time.Second)
+		if idle := m.Idle(); idle != 5*time.Second {
+			t.Errorf("idle for %s, want 5s", idle)
+		}
+	})
 }
 
 func TestWrites(t *testing.T) {
