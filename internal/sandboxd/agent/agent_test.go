@@ -5,8 +5,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -423,11 +425,27 @@ func TestStop(t *testing.T) {
 			done := make(chan Result, 1)
 			go func() { done <- j.Run(ctx) }()
 			await(t, "the agent to be ready", func() bool { return strings.Contains(out.String(), "ready\n") })
+			if strings.HasPrefix(tt.prompt, "daemon ") {
+				t.Cleanup(func() { endDaemon(t, filepath.Join(j.Dir, "pid")) })
+			}
 			stop()
 			tt.want.class, tt.want.message, tt.want.evidence = contract.Stopped, "asked to stop", true
 			check(t, <-done, tt.want)
 		})
 	}
+}
+
+// endDaemon ends what only a Tree that adopts orphans would have ended.
+func endDaemon(t *testing.T, file string) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Kill(-pid, syscall.SIGKILL) // it leads a group of its own
 }
 
 func await(t *testing.T, what string, holds func() bool) {

@@ -57,16 +57,13 @@ func children(pid int) []int {
 	return pids
 }
 
-// descendants are the living processes below pid.
-func descendants(pid int) []int { return below(table(), pid) }
-
-// below is descendants for a given table. A dead parent is walked through: its children hang below it until it is reaped.
-func below(entries []entry, pid int) []int {
+// below are the processes below pid, the dead ones that nobody has reaped included.
+func below(entries []entry, pid int) []entry {
 	byParent := map[int][]entry{}
 	for _, e := range entries {
 		byParent[e.parent] = append(byParent[e.parent], e)
 	}
-	var alive []int
+	var found []entry
 	seen := map[int]bool{pid: true}
 	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
 		for _, e := range byParent[queue[0]] {
@@ -75,10 +72,8 @@ func below(entries []entry, pid int) []int {
 			}
 			seen[e.pid] = true
 			queue = append(queue, e.pid)
-			if !e.zombie {
-				alive = append(alive, e.pid)
-			}
+			found = append(found, e)
 		}
 	}
-	return alive
+	return found
 }

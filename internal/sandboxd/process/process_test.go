@@ -37,9 +37,12 @@ func TestParseStat(t *testing.T) {
 
 func TestBelow(t *testing.T) {
 	entries := []entry{{pid: 1}, {pid: 2, parent: 1}, {pid: 3, parent: 2, zombie: true}, {pid: 4, parent: 3}, {pid: 5}, {pid: 6, parent: 5}, {pid: 7, parent: 7}}
-	got := below(entries, 1)
+	var got []int
+	for _, e := range below(entries, 1) {
+		got = append(got, e.pid)
+	}
 	slices.Sort(got)
-	if diff := cmp.Diff([]int{2, 4}, got); diff != "" {
+	if diff := cmp.Diff([]int{2, 3, 4}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -99,7 +99,8 @@ const sweepInterval = 10 * time.Millisecond
 // errSurvivors is returned when SIGKILL has not ended everything in time.
 var errSurvivors = errors.New("processes outlived SIGKILL")
 
-// KillRest ends everything that is left below this process: daemons that the agent forked, tools that it left running.
+// KillRest ends everything that is left below this process, and reaps it: daemons that the agent forked, tools that it left
+// running.
 func (t *Tree) KillRest(ctx context.Context) error {
 	if !t.sole {
 		return nil
@@ -107,13 +108,14 @@ func (t *Tree) KillRest(ctx context.Context) error {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
 	for {
-		alive := descendants(os.Getpid())
-		if len(alive) == 0 {
+		rest := below(table(), os.Getpid())
+		if len(rest) == 0 {
 			return nil
 		}
-		for _, pid := range alive {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+		for _, e := range rest {
+			_ = syscall.Kill(e.pid, syscall.SIGKILL)
 		}
+		t.reap()
 		select {
 		case <-ctx.Done():
 			return errSurvivors
