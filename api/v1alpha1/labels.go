@@ -20,6 +20,10 @@ const (
 	// AnnotationDefaultClass with the value "true" makes a SessionClass the one that Sessions without a className use.
 	AnnotationDefaultClass = "sandkeep.dev/is-default-class"
 
+	// AnnotationRecipe is on sandbox pods and identifies what they were made from. A pod that cannot start is replaced when
+	// that has changed.
+	AnnotationRecipe = "sandkeep.dev/recipe"
+
 	// FinalizerResult keeps an ended sandbox pod until its result is in the status of its Session.
 	FinalizerResult = "sandkeep.dev/result"
 

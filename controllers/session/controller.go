@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -63,7 +64,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	p := planFor(w, now)
 	out, actErr := r.act(ctx, w, p)
 	p = p.after(out)
-	return p.requeue(now), errors.Join(actErr, r.report(ctx, w, p, now))
+	if err := errors.Join(actErr, r.report(ctx, w, p, now)); !outrun(err) {
+		return p.requeue(now), err
+	}
+	return ctrl.Result{RequeueAfter: firstRetry}, nil
+}
+
+// outrun is true when nothing went wrong but that the world had moved on before the caches told: the next look will do.
+func outrun(err error) bool {
+	return errors.Is(err, errStale) || apierrors.IsConflict(err)
 }
 
 // SetupWithManager makes the manager run this reconciler.

@@ -189,7 +189,7 @@ func (r *Reconciler) observeCredentials(ctx context.Context, w *world) error {
 	return nil
 }
 
-// waitingSessions maps a class, provider or credential to the Sessions that have no run yet and may have waited for it.
+// waitingSessions maps a class, provider or credential to the Sessions that may have waited for it: those whose agent is not at work.
 func (r *Reconciler) waitingSessions(ctx context.Context, o client.Object) []reconcile.Request {
 	var list v1alpha1.SessionList
 	if err := r.Client.List(ctx, &list, client.InNamespace(o.GetNamespace())); err != nil {
@@ -197,7 +197,7 @@ func (r *Reconciler) waitingSessions(ctx context.Context, o client.Object) []rec
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if s := &list.Items[i]; !finished(s) && s.Status.PodUID == "" {
+		if s := &list.Items[i]; !finished(s) && !meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionSandboxReady) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s)})
 		}
 	}

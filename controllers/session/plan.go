@@ -72,6 +72,7 @@ var checks = []check{
 	suspendAsked,         // there is a live pod, and spec.suspend says that there should be none
 	deadlinePassed,       // it took longer than activeDeadlineSeconds
 	podWorking,           // the agent is at work
+	podOutdated,          // it cannot start, and what it was made from has been mended since
 	podStarting,          // or it will be
 	suspendedNow,         // no pod, and none is wanted
 	backingOff,           // the next run is due later
@@ -379,7 +380,7 @@ func (w *world) deadline() time.Time {
 
 func (w *world) deadlineMessage() string {
 	message := fmt.Sprintf("The Session took longer than %s (activeDeadlineSeconds); make a new Session with more time", w.terms().ActiveDeadline)
-	if f := w.session.Status.Failure; f != nil && f.Class != v1alpha1.FailureDeadlineExceeded {
+	if f := w.session.Status.Failure; f != nil && f.Class != v1alpha1.FailureDeadlineExceeded && f.Class != v1alpha1.FailureNodeLost {
 		message += fmt.Sprintf(". Its last run failed with %s: %s", f.Class, f.Message)
 	}
 	return message
@@ -387,12 +388,24 @@ func (w *world) deadlineMessage() string {
 
 func podWorking(w *world, _ time.Time) *plan {
 	pod := w.live()
-	if pod == nil || !sandbox.Working(pod) {
+	if pod == nil || !(sandbox.Working(pod) || (sandbox.AgentEnded(pod) && w.wasReady().Reason == v1alpha1.ReasonRunning)) {
 		return nil
 	}
 	return &plan{
 		phase: running, pod: pod, reason: v1alpha1.ReasonRunning, wake: w.deadline(),
 		message: fmt.Sprintf("The agent is at work in pod %q", pod.Name),
+	}
+}
+
+func podOutdated(w *world, _ time.Time) *plan {
+	pod := w.live()
+	if pod == nil || sandbox.Waiting(pod) == nil || !w.outdated(pod) {
+		return nil
+	}
+	return &plan{
+		phase: stopping, pod: pod, reason: v1alpha1.ReasonTerminating,
+		message: fmt.Sprintf("Pod %q, which could not start, is made anew, since its class or credential has changed", pod.Name),
+		actions: removal(pod),
 	}
 }
 

@@ -109,20 +109,6 @@ func (s *stage) Bind(pod *corev1.Pod) {
 	}
 }
 
-// CollectPods fails the terminating pods that no kubelet looks after.
-func (s *stage) CollectPods() {
-	for _, o := range s.server.latest("Pod") {
-		pod := o.DeepCopyObject().(*corev1.Pod)
-		if pod.Spec.NodeName != "" || pod.DeletionTimestamp.IsZero() || sandbox.Ended(pod) {
-			continue
-		}
-		pod.Status.Phase = corev1.PodFailed
-		if err := s.server.Status().Update(s.Context(), pod); err != nil {
-			s.Fatal(err)
-		}
-	}
-}
-
 // Pass lets time go by, with a reconcile whenever one is due.
 func (s *stage) Pass(d time.Duration) {
 	end := time.Now().Add(d)
@@ -231,7 +217,8 @@ func (s *stage) checkStep(i int, step scenario.Step) {
 
 // checkRest is I5: where nothing happens, a reconcile writes nothing.
 func (s *stage) checkRest(i int, step scenario.Step) {
-	before := len(s.calls)
+	before, f := len(s.calls), s.fault
+	s.fault = nil
 	for _, w := range s.workers {
 		w.catchUp()
 		_, _ = w.reconciler.Reconcile(s.Context(), s.request())
@@ -239,7 +226,7 @@ func (s *stage) checkRest(i int, step scenario.Step) {
 	if extra := s.effective(before); len(extra) > 0 {
 		s.Errorf("I5: step %d, when %s: at rest a reconcile wrote %v", i+1, step.When, extra)
 	}
-	s.calls = s.calls[:before]
+	s.calls, s.fault = s.calls[:before], f
 }
 
 func describeSession(session *v1alpha1.Session) string {

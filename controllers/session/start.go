@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
@@ -139,6 +140,21 @@ func nothingInTheWayToRun(w *world, _ time.Time) *plan {
 		Session: w.session, Class: w.class, Config: config, Digest: contract.Digest(data), Image: w.image,
 	})})
 	return p
+}
+
+// outdated is true for a pod that would be made in another way today.
+func (w *world) outdated(pod *corev1.Pod) bool {
+	if w.class == nil || notReady(w.class) != "" {
+		return false
+	}
+	resolved, missing := w.resolve()
+	if missing != nil {
+		return false
+	}
+	config := sandbox.ConfigFor(w.session, w.class, resolved, w.providers, sandbox.RunOf(pod))
+	data, err := config.Encode()
+	today := sandbox.Pod(sandbox.PodInput{Session: w.session, Class: w.class, Config: config, Digest: contract.Digest(data), Image: w.image})
+	return err == nil && today.Annotations[v1alpha1.AnnotationRecipe] != pod.Annotations[v1alpha1.AnnotationRecipe]
 }
 
 // configFor is the configuration of a run: the one that its ConfigMap holds, where there is one, so that a crash between the

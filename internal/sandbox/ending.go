@@ -14,14 +14,24 @@ import (
 // maxRetryAfter bounds the time that a report asks to wait for, in seconds: a week, after which every known quota is refilled.
 const maxRetryAfter = 7 * 24 * 60 * 60
 
-// Ended is true once no container of the pod runs, nor ever will again.
+// Ended is true once no container of the pod runs, nor ever will again. A pod that is deleted before it has a node never gets
+// one: the API server refuses to bind it.
 func Ended(pod *corev1.Pod) bool {
+	if !pod.DeletionTimestamp.IsZero() && pod.Spec.NodeName == "" && !Started(pod) {
+		return true
+	}
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
 // Working is true while the agent is at work in the pod.
 func Working(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp.IsZero() && hasCondition(pod, corev1.PodReady)
+}
+
+// AgentEnded is true once the agent's container has ended; the pod itself ends a moment later.
+func AgentEnded(pod *corev1.Pod) bool {
+	agent := agentStatus(pod)
+	return agent != nil && agent.State.Terminated != nil
 }
 
 // Started is true once the agent's container has run at all.

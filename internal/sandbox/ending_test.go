@@ -258,16 +258,17 @@ func TestTheWayOfAPod(t *testing.T) {
 		pod  *corev1.Pod
 		want way
 	}{
-		"just made":                   {&corev1.Pod{}, way{}},
-		"containers being made":       {pod(corev1.PodPending, corev1.ConditionFalse, waiting("", "", "ContainerCreating", "").State), way{}},
-		"repositories being cloned":   {pod(corev1.PodRunning, corev1.ConditionFalse, atWork), way{Started: true}},
-		"at work":                     {pod(corev1.PodRunning, corev1.ConditionTrue, atWork), way{Started: true, Working: true}},
-		"at work, and told to end":    {deleted(pod(corev1.PodRunning, corev1.ConditionTrue, atWork)), way{Started: true}},
-		"on a node that is silent":    {pod(corev1.PodRunning, corev1.ConditionUnknown, atWork), way{Started: true}},
-		"ended":                       {ended(0, successReport), way{Ended: true, Started: true}},
-		"failed":                      {ended(1, failureReport), way{Ended: true, Started: true}},
-		"failed before it had begun":  {neverRan(terminated(1, "Error", "")), way{Ended: true}},
-		"a sidecar runs, nobody else": {withSidecar(pod(corev1.PodPending, corev1.ConditionFalse, corev1.ContainerState{}), atWork), way{}},
+		"just made":                    {&corev1.Pod{}, way{}},
+		"containers being made":        {pod(corev1.PodPending, corev1.ConditionFalse, waiting("", "", "ContainerCreating", "").State), way{}},
+		"repositories being cloned":    {pod(corev1.PodRunning, corev1.ConditionFalse, atWork), way{Started: true}},
+		"at work":                      {pod(corev1.PodRunning, corev1.ConditionTrue, atWork), way{Started: true, Working: true}},
+		"at work, and told to end":     {deleted(pod(corev1.PodRunning, corev1.ConditionTrue, atWork)), way{Started: true}},
+		"on a node that is silent":     {pod(corev1.PodRunning, corev1.ConditionUnknown, atWork), way{Started: true}},
+		"ended":                        {ended(0, successReport), way{Ended: true, Started: true}},
+		"failed":                       {ended(1, failureReport), way{Ended: true, Started: true}},
+		"failed before it had begun":   {neverRan(terminated(1, "Error", "")), way{Ended: true}},
+		"deleted before it had a node": {deleted(&corev1.Pod{}), way{Ended: true}},
+		"a sidecar runs, nobody else":  {withSidecar(pod(corev1.PodPending, corev1.ConditionFalse, corev1.ContainerState{}), atWork), way{}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -22,6 +22,7 @@ func withHardening(spec *corev1.PodSpec) {
 	spec.SecurityContext = hardenedPod(spec.SecurityContext)
 	for i := range spec.InitContainers {
 		harden(&spec.InitContainers[i])
+		withSidecarResources(&spec.InitContainers[i].Resources)
 	}
 	for i := range spec.Containers {
 		harden(&spec.Containers[i])
@@ -95,6 +96,25 @@ func resourcesFor(ofClass corev1.ResourceRequirements, asked *v1alpha1.Resources
 		}
 	}
 	return r
+}
+
+// Resources of a helper whose class names none.
+var (
+	sidecarRequests = corev1.ResourceList{
+		corev1.ResourceCPU:    resource.MustParse("50m"),
+		corev1.ResourceMemory: resource.MustParse("64Mi"),
+	}
+	sidecarLimits = corev1.ResourceList{
+		corev1.ResourceCPU:    resource.MustParse("1"),
+		corev1.ResourceMemory: resource.MustParse("512Mi"),
+	}
+)
+
+// withSidecarResources leaves alone what names limits or requests of its own, and fences in what names none.
+func withSidecarResources(r *corev1.ResourceRequirements) {
+	if len(r.Requests) == 0 && len(r.Limits) == 0 {
+		r.Requests, r.Limits = layered(sidecarRequests), layered(sidecarLimits)
+	}
 }
 
 func layered(lists ...corev1.ResourceList) corev1.ResourceList {

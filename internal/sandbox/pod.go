@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"maps"
 	"path"
 
@@ -62,7 +63,18 @@ func Pod(in PodInput) *corev1.Pod {
 	withInstall(&pod.Spec, in)
 	withAgent(&pod.Spec, in)
 	withHardening(&pod.Spec)
+	pod.Annotations[v1alpha1.AnnotationRecipe] = recipe(pod)
 	return pod
+}
+
+// recipe identifies a pod as it was asked for, before the API server and others add to it. The digest of its configuration is part of
+// the spec.
+func recipe(pod *corev1.Pod) string {
+	data, err := json.Marshal(pod.Spec)
+	if err != nil {
+		panic(err) // a PodSpec holds nothing that JSON cannot
+	}
+	return contract.Digest(data)
 }
 
 // podAnnotations asks the cluster autoscaler to leave sandboxes alone, unless the class says otherwise: a moved agent starts over.
@@ -81,6 +93,7 @@ func withForcedFields(spec *corev1.PodSpec) {
 	spec.HostNetwork, spec.HostPID, spec.HostIPC = false, false, false
 	spec.ShareProcessNamespace = nil
 	spec.NodeName = ""
+	spec.ReadinessGates = nil        // the pod is ready when the agent is at work, and nobody else has a say
 	spec.ActiveDeadlineSeconds = nil // the Session's own deadline also counts the time between runs
 	spec.EnableServiceLinks = new(false)
 }

@@ -44,7 +44,7 @@ func TestEveryFieldOfAPodIsKeptOrForced(t *testing.T) {
 		"HostUsers":                     kept, // false is one more fence
 		"TerminationGracePeriodSeconds": kept, "DNSPolicy": kept, "NodeSelector": kept, "ImagePullSecrets": kept,
 		"Hostname": kept, "Subdomain": kept, "Affinity": kept, "SchedulerName": kept, "Tolerations": kept, "HostAliases": kept,
-		"PriorityClassName": kept, "Priority": kept, "DNSConfig": kept, "ReadinessGates": kept, "RuntimeClassName": kept,
+		"PriorityClassName": kept, "Priority": kept, "DNSConfig": kept, "ReadinessGates": forced, "RuntimeClassName": kept,
 		"PreemptionPolicy": kept, "Overhead": kept, "TopologySpreadConstraints": kept, "SetHostnameAsFQDN": kept, "OS": kept,
 		"SchedulingGates": kept, "ResourceClaims": kept, "Resources": kept, "HostnameOverride": kept, "SchedulingGroup": kept,
 		"EvictionResponders": kept,

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -16,19 +17,27 @@ import (
 // installedManager is who the manager is that may be installed on the cluster.
 const installedManager = "system:serviceaccount:sandkeep-system:sandkeep-manager"
 
-// fence keeps the manager that is installed on the cluster out of the namespace of the stage: for it time does not stand still, and it may
-// be another version. It goes on with all other namespaces.
+// fence keeps the manager that is installed on the cluster away from the objects of the stage: for it time does not stand still, and it may
+// be another version. It goes on with all other objects.
 func (s *stage) fence() {
 	s.Helper()
 	policy := &admissionv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
 		Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			FailurePolicy:    new(admissionv1.Fail),
-			MatchConstraints: &admissionv1.MatchResources{ResourceRules: written("sandkeep.dev", "sessions", "sessions/status"), NamespaceSelector: s.onlyHere()},
-			Validations:      []admissionv1.Validation{{Expression: "request.userInfo.username != '" + installedManager + "'", Message: "fenced off"}},
+			FailurePolicy: new(admissionv1.Fail),
+			MatchConstraints: &admissionv1.MatchResources{
+				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: s.namespace}},
+				ResourceRules: []admissionv1.NamedRuleWithOperations{
+					written("sandkeep.dev", "*/*"), written("", "pods", "configmaps", "persistentvolumeclaims"),
+				},
+			},
+			// Objects without a namespace match every selector.
+			Validations: []admissionv1.Validation{{
+				Expression: fmt.Sprintf("request.userInfo.username != '%s' || (request.namespace == '' && !request.name.startsWith('%s-'))", installedManager, s.namespace),
+				Message:    "fenced off",
+			}},
 		},
 	}
-	policy.Spec.MatchConstraints.ResourceRules = append(policy.Spec.MatchConstraints.ResourceRules, written("", "pods", "configmaps", "persistentvolumeclaims")...)
 	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
 		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
@@ -50,16 +59,12 @@ func (s *stage) fence() {
 	})
 }
 
-func (s *stage) onlyHere() *metav1.LabelSelector {
-	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: s.namespace}}
-}
-
-// written are the rules for writes of resources.
-func written(group string, resources ...string) []admissionv1.NamedRuleWithOperations {
-	return []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+// written is the rule for writes of resources.
+func written(group string, resources ...string) admissionv1.NamedRuleWithOperations {
+	return admissionv1.NamedRuleWithOperations{RuleWithOperations: admissionv1.RuleWithOperations{
 		Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete},
 		Rule:       admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: resources},
-	}}}
+	}}
 }
 
 // as is a client for another user, with an admin's rights.

@@ -25,7 +25,7 @@ import (
 	"github.com/sandkeep/sandkeep/test/integration/scenario"
 )
 
-// patience is how long anything may take. Kubernetes' pod garbage collector, which some scenarios wait for, comes every 20 seconds.
+// patience is how long anything may take.
 const patience = 90 * time.Second
 
 // stage is a scenario.Stage on a real API server: a namespace, a node without a kubelet, and managers with caches of their own that see
@@ -119,9 +119,6 @@ func (s *stage) Bind(pod *corev1.Pod) {
 	binding := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: s.namespace}}
 	s.must(s.api.SubResource("binding").Create(s.Context(), pod, binding))
 }
-
-// CollectPods has nothing to do: the real garbage collector comes by itself.
-func (s *stage) CollectPods() {}
 
 // Pass lets the managers' time go by, and makes them look at the Session, as their own timers would.
 func (s *stage) Pass(d time.Duration) {

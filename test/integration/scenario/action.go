@@ -97,23 +97,30 @@ func suspend(wanted bool) Action {
 	return editSession(func(o *v1alpha1.Session) { o.Spec.Suspend = &wanted })
 }
 
-func editClass(name string, edit func(*v1alpha1.SessionClass)) Action {
+func editClass(name string, change func(*v1alpha1.SessionClass)) Action {
+	return edit(&v1alpha1.SessionClass{ObjectMeta: metav1.ObjectMeta{Name: name}}, change)
+}
+
+func editCredential(name string, change func(*v1alpha1.Credential)) Action {
+	return edit(build.Credential(name).Obj(), change)
+}
+
+// edit changes the object that has the name of o.
+func edit[T client.Object](o T, change func(T)) Action {
 	return func(s Stage) {
 		s.Helper()
 		retryConflicts(s, func() error {
-			o := s.Local(&v1alpha1.SessionClass{ObjectMeta: metav1.ObjectMeta{Name: name}}).(*v1alpha1.SessionClass)
-			if err := s.API().Get(s.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+			local := s.Local(o.DeepCopyObject().(client.Object)).(T)
+			if err := s.API().Get(s.Context(), client.ObjectKeyFromObject(local), local); err != nil {
 				return err
 			}
-			edit(o)
-			return s.API().Update(s.Context(), o)
+			change(local)
+			return s.API().Update(s.Context(), local)
 		})
 	}
 }
 
 func pass(d time.Duration) Action { return func(s Stage) { s.Pass(d) } }
-
-func collectPods(s Stage) { s.CollectPods() }
 
 // session is the Session of a scenario.
 func session() *build.SessionBuilder { return build.Session(Name) }

@@ -75,7 +75,7 @@ func Deletion(foreground bool) Step {
 		When: "the Session is deleted",
 		Do: []Action{func(s Stage) {
 			must(s, client.IgnoreNotFound(s.API().Delete(s.Context(), session().Namespace(s.Namespace()).Obj(), client.PropagationPolicy(policy))))
-		}, pass(time.Second), endPods, collectPods, pass(time.Second)},
+		}, pass(time.Second), endPods, pass(time.Second)},
 		Want: Gone(), Also: []Fact{nothingLeft},
 	}
 }
@@ -83,12 +83,17 @@ func Deletion(foreground bool) Step {
 // endPods ends every pod that is on a node.
 func endPods(s Stage) {
 	s.Helper()
-	for _, pod := range Look(s).Pods {
-		if pod.Spec.NodeName == "" || sandbox.Ended(&pod) {
-			continue
+	retryConflicts(s, func() error {
+		for _, pod := range Look(s).Pods {
+			if pod.Spec.NodeName == "" || sandbox.Ended(&pod) {
+				continue
+			}
+			pod.Status.Phase = corev1.PodFailed
+			if err := s.API().Status().Update(s.Context(), &pod); client.IgnoreNotFound(err) != nil {
+				return err
+			}
+			confirmDeletion(s, &pod)
 		}
-		pod.Status.Phase = corev1.PodFailed
-		must(s, s.API().Status().Update(s.Context(), &pod))
-		confirmDeletion(s, &pod)
-	}
+		return nil
+	})
 }

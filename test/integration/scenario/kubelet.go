@@ -146,6 +146,9 @@ func setPodCondition(pod *corev1.Pod, kind corev1.PodConditionType, message stri
 	pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, Message: message})
 }
 
+// neverStarted is a pod that was deleted while it waited.
+func neverStarted(pod *corev1.Pod) { pod.Status.ContainerStatuses = nil }
+
 // evicted is a pod that its node threw out.
 func evicted(pod *corev1.Pod) {
 	pod.Status.Reason, pod.Status.Message = "Evicted", "The node was low on resource: memory."

@@ -56,8 +56,6 @@ type Stage interface {
 	Local(o client.Object) client.Object
 	// Bind puts a pod on a node.
 	Bind(pod *corev1.Pod)
-	// CollectPods lets Kubernetes' pod garbage collector do its work.
-	CollectPods()
 	// Pass lets time go by.
 	Pass(d time.Duration)
 	// Now is the time.

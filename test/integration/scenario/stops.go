@@ -90,8 +90,7 @@ func suspendedUnscheduled() Scenario {
 		Name: "a Session is suspended before its pod has a node", Given: everything(),
 		Steps: []Step{
 			applied(session()),
-			{When: "it is suspended", Do: []Action{suspend(true)}, Want: Stopping(v1alpha1.ReasonSuspending)},
-			{When: "Kubernetes collects the pod", Do: []Action{collectPods}, Want: Suspended(), Also: []Fact{pods(), failures(0)}},
+			{When: "it is suspended", Do: []Action{suspend(true)}, Want: Suspended(), Also: []Fact{pods(), failures(0)}},
 		},
 	}
 }
@@ -146,9 +145,8 @@ func deadlineWhileUnscheduled() Scenario {
 		Name: "the time is up before the pod has a node", Given: everything(),
 		Steps: []Step{
 			applied(session().ActiveDeadline(2)),
-			{When: "the time is up", Do: []Action{pass(2 * time.Second)}, Want: Stopping(v1alpha1.ReasonTerminating)},
 			{
-				When: "Kubernetes collects the pod", Do: []Action{collectPods, pass(time.Second)}, Want: Failed(v1alpha1.FailureDeadlineExceeded),
+				When: "the time is up", Do: []Action{pass(2 * time.Second)}, Want: Failed(v1alpha1.FailureDeadlineExceeded),
 				Also: []Fact{pods(), failures(0)},
 			},
 		},
@@ -200,8 +198,7 @@ func podDeletedUnscheduled() Scenario {
 		Name: "a pod is deleted by hand before it has a node", Given: everything(),
 		Steps: append([]Step{
 			applied(session()),
-			{When: "somebody deletes the pod", Do: []Action{deletePod}, Want: Stopping(v1alpha1.ReasonTerminating)},
-			{When: "Kubernetes collects the pod", Do: []Action{collectPods}, Want: Retrying(v1alpha1.FailureNodeLost), Also: []Fact{pods(), failures(0)}},
+			{When: "somebody deletes the pod", Do: []Action{deletePod}, Want: Retrying(v1alpha1.FailureNodeLost), Also: []Fact{pods(), failures(0)}},
 		}, nextRun(time.Second)...),
 	}
 }

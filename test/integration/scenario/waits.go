@@ -17,7 +17,7 @@ import (
 func waits() []Scenario {
 	return append(anyOrder(),
 		defaultClass(), twoDefaultClasses(), classNotReady(), classNotSeen(), invalidTemplate(), providerNotReady(), credentialNotReady(),
-		deliveryNotAllowed(), secretMissing(), imageMissing(), nodeMissing(), tooMuch(), tooLong(), credentialDeletedBetweenRuns(),
+		deliveryNotAllowed(), secretMissing(), imageMissing(), credentialMended(), imageMended(), nodeMissing(), tooMuch(), tooLong(), credentialDeletedBetweenRuns(),
 		credentialsChangedBeforePod(), podRefused(),
 	)
 }
@@ -213,6 +213,46 @@ func imageMissing() Scenario {
 			},
 			atWork(),
 		},
+	}
+}
+
+func credentialMended() Scenario {
+	return Scenario{
+		Name: "a credential names the wrong Secret, and then the right one", Given: everything(),
+		Steps: append([]Step{
+			applied(session()),
+			{
+				When: "the kubelet finds no Secret", Do: []Action{containerWaits(sandbox.InstallContainer, "CreateContainerConfigError", `secret "shared" not found`)},
+				Want: Waiting(v1alpha1.ReasonCredentialNotReady),
+			},
+			{When: "the credential is mended", Do: []Action{editCredential("shared", func(c *v1alpha1.Credential) { c.Spec.APIKey.SecretRef.Name = "another" })}, Want: Stopping(v1alpha1.ReasonTerminating)},
+			{When: "the pod has ended", Do: []Action{podEnds(neverStarted)}, Want: Retrying(v1alpha1.FailureNodeLost), Also: []Fact{failures(0), paidBy("shared")}},
+		}, nextRun(time.Second)...),
+	}
+}
+
+func imageMended() Scenario {
+	mended := build.Class("opencode").Ready().With(func(c *v1alpha1.SessionClass) { c.Status.Conditions[0].ObservedGeneration = 2 }).Obj()
+	return Scenario{
+		Name: "a class names the wrong image, and then the right one", Given: everything(),
+		Steps: append([]Step{
+			applied(session()),
+			{
+				When: "the kubelet cannot pull it", Do: []Action{containerWaits(sandbox.AgentContainer, "ImagePullBackOff", "Back-off pulling image")},
+				Want: Starting(v1alpha1.ReasonImagePullFailed),
+			},
+			{
+				When: "the class is mended",
+				Do: []Action{
+					editClass("opencode", func(c *v1alpha1.SessionClass) {
+						c.Spec.PodTemplate.Spec.Containers[0].Image = "registry.example/agent:2"
+					}),
+					judged(mended),
+				},
+				Want: Stopping(v1alpha1.ReasonTerminating),
+			},
+			{When: "the pod has ended", Do: []Action{podEnds(neverStarted)}, Want: Retrying(v1alpha1.FailureNodeLost), Also: []Fact{failures(0)}},
+		}, nextRun(time.Second)...),
 	}
 }
 
