@@ -1,6 +1,8 @@
 package session
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -66,14 +68,11 @@ func resolvedMessage(s *v1alpha1.SessionStatus) string {
 	if len(s.Credentials) == 0 {
 		return "The class needs no credentials"
 	}
-	message := "Paid by "
-	for i, c := range s.Credentials {
-		if i > 0 {
-			message += ", "
-		}
-		message += string(c.Ref.Kind) + " " + c.Ref.Name + " for " + c.Provider
+	payers := make([]string, 0, len(s.Credentials))
+	for _, c := range s.Credentials {
+		payers = append(payers, fmt.Sprintf("%s %s for %s", c.Ref.Kind, c.Ref.Name, c.Provider))
 	}
-	return message
+	return "Paid by " + strings.Join(payers, ", ")
 }
 
 func sandboxReady(p plan) verdict {

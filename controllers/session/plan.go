@@ -388,7 +388,11 @@ func (w *world) deadlineMessage() string {
 
 func podWorking(w *world, _ time.Time) *plan {
 	pod := w.live()
-	if pod == nil || !(sandbox.Working(pod) || (sandbox.AgentEnded(pod) && w.wasReady().Reason == v1alpha1.ReasonRunning)) {
+	if pod == nil {
+		return nil
+	}
+	ending := sandbox.AgentEnded(pod) && w.wasReady().Reason == v1alpha1.ReasonRunning // the pod itself ends a moment later
+	if !sandbox.Working(pod) && !ending {
 		return nil
 	}
 	return &plan{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -122,9 +123,7 @@ func (s *server) record(base client.Client, o client.Object) {
 		s.tb.Fatal(err)
 	}
 	next := version{}
-	for k, v := range s.latest(kind) {
-		next[k] = v
-	}
+	maps.Copy(next, s.latest(kind))
 	delete(next, key)
 	if after != nil {
 		next[key] = after

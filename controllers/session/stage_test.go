@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -79,13 +78,9 @@ func (s *stage) Local(o client.Object) client.Object { return o.DeepCopyObject()
 func (s *stage) Now() time.Time                      { return time.Now() }
 func (s *stage) request() ctrl.Request               { return ctrl.Request{NamespacedName: key} }
 func (s *stage) session() *v1alpha1.Session          { return scenario.Look(s).Session }
-func (s *stage) writes() int                         { return len(s.effective(0)) }
 func labelSet(o client.Object) labels.Set            { return o.GetLabels() }
-func copyInto(from, into client.Object) {
-	reflect.ValueOf(into).Elem().Set(reflect.ValueOf(from).Elem())
-}
-func injected(err error) bool { return apierrors.IsServerTimeout(err) }
-func errInjected() error      { return apierrors.NewServerTimeout(sessionsResource, "call", 1) }
+func injected(err error) bool                        { return apierrors.IsServerTimeout(err) }
+func errInjected() error                             { return apierrors.NewServerTimeout(sessionsResource, "call", 1) }
 
 var sessionsResource = v1alpha1.GroupVersion.WithResource("sessions").GroupResource()
 

@@ -41,10 +41,10 @@ func TestChoosePayerIsScriptedWithoutANetwork(t *testing.T) {
 }
 
 func TestPodsGetAWayOutForTheRealProviderOnly(t *testing.T) {
-	for real, want := range map[bool]string{false: "run ./hack/cluster up", true: "run ./hack/cluster up -egress"} {
-		d := &demo{payer: payer{real: real}}
+	for vendor, want := range map[bool]string{false: "run ./hack/cluster up", true: "run ./hack/cluster up -egress"} {
+		d := &demo{payer: payer{real: vendor}}
 		if got := strings.Join(d.clusterCommand(), " "); got != want {
-			t.Errorf("real %t: got %q, want %q", real, got, want)
+			t.Errorf("real %t: got %q, want %q", vendor, got, want)
 		}
 	}
 }

@@ -97,13 +97,11 @@ func suspend(wanted bool) Action {
 	return editSession(func(o *v1alpha1.Session) { o.Spec.Suspend = &wanted })
 }
 
-func editClass(name string, change func(*v1alpha1.SessionClass)) Action {
-	return edit(&v1alpha1.SessionClass{ObjectMeta: metav1.ObjectMeta{Name: name}}, change)
+func editClass(change func(*v1alpha1.SessionClass)) Action {
+	return edit(opencode().Obj(), change)
 }
 
-func editCredential(name string, change func(*v1alpha1.Credential)) Action {
-	return edit(build.Credential(name).Obj(), change)
-}
+func editCredential(change func(*v1alpha1.Credential)) Action { return edit(shared().Obj(), change) }
 
 // edit changes the object that has the name of o.
 func edit[T client.Object](o T, change func(T)) Action {

@@ -172,6 +172,21 @@ func Malformed(s *v1alpha1.Session) []string {
 			complain("condition %s is missing", kind)
 		}
 	}
+	problems = append(problems, malformedConditions(s)...)
+	if meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionStalled) {
+		complain("Reconciling and Stalled at the same time")
+	}
+	ready, keys := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady), line(s, v1alpha1.ConditionCredentialsResolved)
+	if ready != nil && slices.Contains(ofKeys, ready.Reason) && keys != "False "+ready.Reason {
+		complain("Ready is False for %s, but CredentialsResolved is %s", ready.Reason, keys)
+	}
+	return problems
+}
+
+// malformedConditions lists what is wrong with single conditions.
+func malformedConditions(s *v1alpha1.Session) []string {
+	var problems []string
+	complain := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	for _, c := range s.Status.Conditions {
 		if !slices.Contains(always, c.Type) && (!slices.Contains(whileTrue, c.Type) || c.Status != metav1.ConditionTrue) {
 			complain("condition %s is %s", c.Type, c.Status)
@@ -182,13 +197,6 @@ func Malformed(s *v1alpha1.Session) []string {
 		if problem := unreadable(c.Message); problem != "" {
 			complain("message of %s %s: %q", c.Type, problem, c.Message)
 		}
-	}
-	if meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionStalled) {
-		complain("Reconciling and Stalled at the same time")
-	}
-	ready, keys := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady), line(s, v1alpha1.ConditionCredentialsResolved)
-	if ready != nil && slices.Contains(ofKeys, ready.Reason) && keys != "False "+ready.Reason {
-		complain("Ready is False for %s, but CredentialsResolved is %s", ready.Reason, keys)
 	}
 	return problems
 }

@@ -65,7 +65,7 @@ func defaultClass() Scenario {
 			{When: "the Session is applied", Do: []Action{apply(session().Class("").Obj())}, Want: Waiting(v1alpha1.ReasonClassNotFound)},
 			{
 				When: "a class becomes the default",
-				Do: []Action{editClass("opencode", func(c *v1alpha1.SessionClass) {
+				Do: []Action{editClass(func(c *v1alpha1.SessionClass) {
 					c.Annotations = map[string]string{v1alpha1.AnnotationDefaultClass: "true"}
 				})},
 				Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{class("opencode")},
@@ -138,7 +138,7 @@ func invalidTemplate() Scenario {
 			{
 				When: "the class is corrected",
 				Do: []Action{
-					editClass("opencode", func(c *v1alpha1.SessionClass) { c.Spec.PodTemplate.Spec.Volumes = nil }),
+					editClass(func(c *v1alpha1.SessionClass) { c.Spec.PodTemplate.Spec.Volumes = nil }),
 					judged(build.Class("opencode").Ready().With(func(c *v1alpha1.SessionClass) { c.Status.Conditions[0].ObservedGeneration = 2 }).Obj()),
 				},
 				Want: Starting(v1alpha1.ReasonStarting),
@@ -225,7 +225,7 @@ func credentialMended() Scenario {
 				When: "the kubelet finds no Secret", Do: []Action{containerWaits(sandbox.InstallContainer, "CreateContainerConfigError", `secret "shared" not found`)},
 				Want: Waiting(v1alpha1.ReasonCredentialNotReady),
 			},
-			{When: "the credential is mended", Do: []Action{editCredential("shared", func(c *v1alpha1.Credential) { c.Spec.APIKey.SecretRef.Name = "another" })}, Want: Stopping(v1alpha1.ReasonTerminating)},
+			{When: "the credential is mended", Do: []Action{editCredential(func(c *v1alpha1.Credential) { c.Spec.APIKey.SecretRef.Name = "another" })}, Want: Stopping(v1alpha1.ReasonTerminating)},
 			{When: "the pod has ended", Do: []Action{podEnds(neverStarted)}, Want: Retrying(v1alpha1.FailureNodeLost), Also: []Fact{failures(0), paidBy("shared")}},
 		}, nextRun(time.Second)...),
 	}
@@ -244,7 +244,7 @@ func imageMended() Scenario {
 			{
 				When: "the class is mended",
 				Do: []Action{
-					editClass("opencode", func(c *v1alpha1.SessionClass) {
+					editClass(func(c *v1alpha1.SessionClass) {
 						c.Spec.PodTemplate.Spec.Containers[0].Image = "registry.example/agent:2"
 					}),
 					judged(mended),
@@ -281,7 +281,7 @@ func tooMuch() Scenario {
 			{
 				When: "the class permits more",
 				Do: []Action{
-					editClass("opencode", func(c *v1alpha1.SessionClass) { c.Spec.Limits.Resources = large }),
+					editClass(func(c *v1alpha1.SessionClass) { c.Spec.Limits.Resources = large }),
 					judged(build.Class("opencode").Ready().With(func(c *v1alpha1.SessionClass) { c.Status.Conditions[0].ObservedGeneration = 2 }).Obj()),
 				},
 				Want: Starting(v1alpha1.ReasonStarting),
