@@ -179,7 +179,8 @@ func (r *Reconciler) release(ctx context.Context, o client.Object) error {
 
 // expire makes the kubelet end the pod with its grace period. Unlike a deletion this keeps the pod, its log and its report.
 func (r *Reconciler) expire(ctx context.Context, o client.Object) error {
-	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"uid":%q},"spec":{"activeDeadlineSeconds":1}}`, o.GetUID()))
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil,
+		`{"metadata":{"uid":%q,"resourceVersion":%q},"spec":{"activeDeadlineSeconds":1}}`, o.GetUID(), o.GetResourceVersion()))
 	if err := r.Client.Patch(ctx, o.DeepCopyObject().(client.Object), patch); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("end %s: %w", describe(o), err)
 	}

@@ -184,11 +184,13 @@ func (s *stage) play(sc scenario.Scenario) {
 	}
 	s.settle()
 	for i, step := range sc.Steps {
+		s.tuckIn(i == len(sc.Steps)-1)
 		for _, do := range step.Do {
 			do(s)
 		}
 		s.settle()
 		s.checkStep(i, step)
+		s.disturbSleep()
 		if s.Failed() {
 			return
 		}
@@ -214,7 +216,7 @@ func (s *stage) checkStep(i int, step scenario.Step) {
 func (s *stage) checkRest(i int, step scenario.Step) {
 	before, f := len(s.calls), s.fault
 	s.fault = nil
-	for _, w := range s.workers {
+	for _, w := range s.awake() {
 		w.catchUp()
 		_, _ = w.reconciler.Reconcile(s.Context(), s.request())
 	}
@@ -288,6 +290,8 @@ type worker struct {
 	// behind is true for a cache that may lag; seen is the version of each Kind that it has got to.
 	behind bool
 	seen   map[string]int
+	// asleep is true for a worker that does nothing for now, and wakes up with the cache that it has.
+	asleep bool
 	// beforeWrite is called once, between the reads of a reconcile and its first write.
 	beforeWrite func()
 	// atCall and goOn are the turnstile in front of each call, while several workers share a stage.
@@ -416,4 +420,32 @@ func (w *worker) reconcile(s *stage) result {
 	}
 	r, err := w.reconciler.Reconcile(s.Context(), s.request())
 	return result{Result: r, err: err, behind: w.late()}
+}
+
+// tuckIn puts some of several workers to sleep for a step, but never the first; for the last step all are awake.
+func (s *stage) tuckIn(last bool) {
+	for _, w := range s.workers[1:] {
+		w.asleep = !last && s.random.IntN(2) == 0
+	}
+}
+
+// disturbSleep lets sleepers hear some news of some Kinds, so that what they know is torn as well as old.
+func (s *stage) disturbSleep() {
+	for _, w := range s.workers {
+		for _, kind := range lagging {
+			if w.asleep && s.random.IntN(2) == 0 {
+				w.hear(kind)
+			}
+		}
+	}
+}
+
+func (s *stage) awake() []*worker {
+	var list []*worker
+	for _, w := range s.workers {
+		if !w.asleep {
+			list = append(list, w)
+		}
+	}
+	return list
 }

@@ -1,14 +1,15 @@
 package session
 
-// turn lets every worker reconcile once: a single one as it is, several with their calls interleaved in an order that the seed
+// turn lets every worker that is awake reconcile once: a single one as it is, several with their calls interleaved in an order that the seed
 // decides.
 func (s *stage) turn() []result {
-	if len(s.workers) == 1 {
-		return []result{s.workers[0].reconcile(s)}
+	workers := s.awake()
+	if len(workers) == 1 {
+		return []result{workers[0].reconcile(s)}
 	}
-	results := make([]result, len(s.workers))
-	done := make([]chan struct{}, len(s.workers))
-	for i, w := range s.workers {
+	results := make([]result, len(workers))
+	done := make([]chan struct{}, len(workers))
+	for i, w := range workers {
 		w.atCall, w.goOn, done[i] = make(chan struct{}), make(chan struct{}), make(chan struct{})
 		go func() {
 			results[i] = w.reconcile(s)
@@ -16,14 +17,14 @@ func (s *stage) turn() []result {
 		}()
 	}
 	waiting := map[int]bool{} // the workers that stand before a call
-	for i, w := range s.workers {
+	for i, w := range workers {
 		waiting[i] = arrives(w, done[i])
 	}
 	for next := s.pick(waiting); next >= 0; next = s.pick(waiting) {
-		s.workers[next].goOn <- struct{}{}
-		waiting[next] = arrives(s.workers[next], done[next])
+		workers[next].goOn <- struct{}{}
+		waiting[next] = arrives(workers[next], done[next])
 	}
-	for _, w := range s.workers {
+	for _, w := range workers {
 		w.atCall, w.goOn = nil, nil
 	}
 	return results
@@ -42,7 +43,7 @@ func arrives(w *worker, done chan struct{}) bool {
 // pick chooses who goes on; -1 when nobody is left.
 func (s *stage) pick(waiting map[int]bool) int {
 	var ready []int
-	for i := range s.workers {
+	for i := range len(waiting) {
 		if waiting[i] {
 			ready = append(ready, i)
 		}
