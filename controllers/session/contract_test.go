@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"text/tabwriter"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -171,6 +172,36 @@ func TestI10OldGeneration(t *testing.T) {
 			if value(seen.Status.ObservedGeneration) != seen.Generation && seen.Generation == 1 {
 				t.Errorf("a status of generation %d speaks of %d", seen.Generation, value(seen.Status.ObservedGeneration))
 			}
+		}
+	})
+}
+
+// TestCrashKeepsPayer crashes the manager between a pod and the status that names it. Until it is back the run ends, and there is another
+// credential that would be chosen first: who pays must not change.
+func TestCrashKeepsPayer(t *testing.T) {
+	sc := scenario.All()[0]
+	sc.Steps = sc.Steps[:1]
+	told := toldOnce(t, sc)
+	crash := slices.IndexFunc(told.calls, func(c call) bool { return c.verb == "apply status" })
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, 1, 0)
+		s.fault = &fault{at: crash, crash: true}
+		for _, o := range sc.Given {
+			scenario.Put(s, o)
+		}
+		scenario.Put(s, build.Session(scenario.Name).Obj())
+		s.settle()
+		scenario.Put(s, build.Credential("another").Ready().Obj())
+		scenario.NodeDrained(s)
+		s.down = false
+		s.settle()
+		s.Pass(time.Second)
+		want := []v1alpha1.ResolvedCredential{{
+			Provider: "anthropic", Ref: v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindCredential, Name: "shared"},
+			Source: v1alpha1.CredentialSourceNamespace, Method: v1alpha1.CredentialMethodAPIKey, Delivery: v1alpha1.DeliveryEnv,
+		}}
+		if diff := cmp.Diff(want, s.session().Status.Credentials); diff != "" || value(s.session().Status.Run) != 2 {
+			t.Errorf("run %d is paid by (-want +have):\n%s", value(s.session().Status.Run), diff)
 		}
 	})
 }

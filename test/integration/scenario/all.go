@@ -65,6 +65,12 @@ func failing(class contract.FailureClass) contract.Report {
 // AgentFails is the newest pod ending with a failure that is retried.
 func AgentFails(s Stage) { agentReports(failing(contract.AgentCrashed))(s) }
 
+// NodeDrained is the newest pod starting, and then ending with its node.
+func NodeDrained(s Stage) {
+	agentStarts(s)
+	podEnds(drained)(s)
+}
+
 // Deletion is a step that deletes the Session and lets its pods end.
 func Deletion(foreground bool) Step {
 	policy := metav1.DeletePropagationBackground

@@ -26,6 +26,8 @@ type Scenario struct {
 	// Variant is true where everything but the names is as in another scenario, so that what costs time need not be tried
 	// with it.
 	Variant bool
+	// Current says why caches that are behind may lead to another world than current ones; empty when they must not.
+	Current string
 	// InMemory says why the scenario cannot play on a real API server; empty when it can.
 	InMemory string
 }

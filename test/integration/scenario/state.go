@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,6 +20,7 @@ import (
 
 // State is one line of the status contract: what a situation looks like in status.
 type State struct {
+	any bool
 	// Gone is a Session that does not exist.
 	Gone bool
 	// Ready, Succeeded and Finished are "<status> <reason>" of these conditions.
@@ -104,9 +106,15 @@ func Deleted() State {
 // Gone is no Session at all.
 func Gone() State { return State{Gone: true} }
 
+// Anything is every state.
+func Anything() State { return State{any: true} }
+
 // Unmet says how a Session differs from the state; empty when it does not.
 func (s State) Unmet(seen Seen) string {
-	return cmp.Diff(s, stateOf(seen.Session))
+	if s.any {
+		return ""
+	}
+	return cmp.Diff(s, stateOf(seen.Session), cmpopts.IgnoreUnexported(State{}))
 }
 
 func stateOf(s *v1alpha1.Session) State {

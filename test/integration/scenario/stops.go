@@ -114,6 +114,7 @@ func unsavedWork() Scenario {
 func resumedAtOnce() Scenario {
 	return Scenario{
 		Name: "a Session is resumed before its pod has ended", Given: everything(),
+		Current: "only the reason of Ready remembers that the pod was asked to end; who overlooks its end starts the next run a second later",
 		Steps: []Step{
 			applied(session()), atWork(),
 			{When: "it is suspended", Do: []Action{suspend(true)}, Want: Stopping(v1alpha1.ReasonSuspending)},

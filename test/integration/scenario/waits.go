@@ -338,7 +338,12 @@ func credentialsChangedBeforePod() Scenario {
 		Steps: []Step{
 			{When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonPodRejected), Also: []Fact{pods()}},
 			{
-				When: "another credential comes that would be the first by name", Do: []Action{apply(build.Credential("another").Ready().Obj())},
+				When: "another credential comes that would be the first by name, and the class changes",
+				Do: []Action{
+					apply(build.Credential("another").Ready().Obj()),
+					editClass(func(c *v1alpha1.SessionClass) { c.Spec.Agent.Env = []v1alpha1.EnvVar{build.Env("NEW", "1")} }),
+					judged(opencode().With(func(c *v1alpha1.SessionClass) { c.Status.Conditions[0].ObservedGeneration = 2 }).Obj()),
+				},
 				Want: Waiting(v1alpha1.ReasonPodRejected),
 			},
 			{
