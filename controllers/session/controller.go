@@ -64,10 +64,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	p := planFor(w, now)
 	out, actErr := r.act(ctx, w, p)
 	p = p.after(out)
-	if err := errors.Join(actErr, r.report(ctx, w, p, now)); !outrun(err) {
-		return p.requeue(now), err
+	err = errors.Join(actErr, r.report(ctx, w, p, now))
+	switch {
+	case err == nil:
+		return p.requeue(now), nil
+	case outrun(err):
+		return ctrl.Result{RequeueAfter: firstRetry}, nil
+	default:
+		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: firstRetry}, nil
 }
 
 // outrun is true when nothing went wrong but that the world had moved on before the caches told: the next look will do.

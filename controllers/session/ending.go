@@ -40,12 +40,12 @@ var consequences = map[string]consequence{
 func concluded(w *world, e sandbox.Ending, podName string, run int32, started bool, now time.Time) *plan {
 	end := &ending{Ending: e, run: run, podName: podName}
 	if e.Class == "" {
-		return &plan{phase: succeeded, reason: v1alpha1.ReasonSucceeded, message: "The agent finished its work", ended: end}
+		return &plan{phase: succeeded, reason: v1alpha1.ReasonSucceeded, message: "The agent finished its work" + unsaved(e), ended: end}
 	}
 	if e.Class == v1alpha1.FailureDeadlineExceeded {
 		end.Message = w.deadlineMessage()
 	}
-	end.Message += unsaved(w, e)
+	end.Message += unsaved(e)
 	c := consequences[e.Class]
 	end.counted = c.counted
 	if c.retried && mayRepeat(w, e, started) && (!c.counted || failures(w) < w.terms().BackoffLimit) {
@@ -60,6 +60,9 @@ func concluded(w *world, e sandbox.Ending, podName string, run int32, started bo
 func mayRepeat(w *world, e sandbox.Ending, started bool) bool {
 	if e.Class != v1alpha1.FailureResultLost || !started {
 		return true
+	}
+	if e.Report.Interim {
+		return !e.Report.PushStarted
 	}
 	for _, r := range w.session.Spec.Repositories {
 		if r.PushBranch != "" {

@@ -70,7 +70,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 
 // transition counts what a reconcile found and wrote.
 func (m *Metrics) transition(w *world, p plan, status v1alpha1.SessionStatus) {
-	if p.phase == running && w.wasReady().Reason != v1alpha1.ReasonRunning {
+	if p.phase == running && w.wasReady().Reason == v1alpha1.ReasonStarting {
 		ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
 		m.startLatency.WithLabelValues(status.ClassName).Observe(max(0, ready.LastTransitionTime.Sub(p.pod.CreationTimestamp.Time)).Seconds())
 	}

@@ -53,6 +53,8 @@ type ending struct {
 	sandbox.Ending
 	run     int32
 	podName string
+	// pod is nil when it is gone.
+	pod *corev1.Pod
 	// counted and retried say what the failure costs; next is when the next run starts.
 	counted, retried bool
 	next             time.Time
@@ -87,8 +89,11 @@ var checks = []check{
 func planFor(w *world, now time.Time) plan {
 	for _, c := range checks {
 		if p := c(w, now); p != nil {
-			if p.pod != nil {
+			if p.pod != nil || p.ended != nil {
 				p.pin = w.remembered()
+			}
+			if d := w.deadline(); now.Before(d) && !w.suspended() && !finished(w.session) && p.ended == nil {
+				p.wake = earlier(p.wake, d)
 			}
 			p.actions = slices.Concat(releases(w), p.actions, removeEarlierRuns(w))
 			return *p
@@ -175,7 +180,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// removeSandbox deletes what a finished Session has left. A pod that is still live is none of this step's business.
+// removeSandbox deletes what a finished Session has left.
 func removeSandbox(w *world) []action {
 	var actions []action
 	for i := range w.pods {
@@ -267,12 +272,14 @@ func runEnded(w *world, now time.Time) *plan {
 	e := sandbox.EndingOf(pod)
 	if asked(w) && (e.Class == v1alpha1.FailureNodeLost || e.Class == v1alpha1.FailureStopped) {
 		p := suspendedPlan(w)
-		p.message += unsaved(w, e)
-		e.Message += unsaved(w, e)
+		p.message += unsaved(e)
+		e.Message += unsaved(e)
 		p.ended = &ending{Ending: e, run: sandbox.RunOf(pod), podName: pod.Name}
 		return p
 	}
-	return concluded(w, e, pod.Name, sandbox.RunOf(pod), sandbox.Started(pod), now)
+	p := concluded(w, e, pod.Name, sandbox.RunOf(pod), sandbox.Started(pod), now)
+	p.ended.pod = pod
+	return p
 }
 
 // asked is true when a run that was stopped was stopped because the spec, now or at that time, asked for it.
@@ -403,7 +410,7 @@ func podWorking(w *world, _ time.Time) *plan {
 
 func podOutdated(w *world, _ time.Time) *plan {
 	pod := w.live()
-	if pod == nil || sandbox.Waiting(pod) == nil || !w.outdated(pod) {
+	if pod == nil || !w.known(pod) || sandbox.Started(pod) || sandbox.Waiting(pod) == nil || !w.outdated(pod) {
 		return nil
 	}
 	return &plan{

@@ -34,8 +34,8 @@ func suspendedPlan(w *world) *plan {
 }
 
 // unsaved warns of work that went with a workspace that was not a volume.
-func unsaved(w *world, e sandbox.Ending) string {
-	if !e.Report.UnsavedChanges || w.workspace != nil {
+func unsaved(e sandbox.Ending) string {
+	if !e.WorkspaceGone || !e.Report.UnsavedChanges {
 		return ""
 	}
 	return "; changes that were on no branch are gone, since the Session has no workspace volume"
@@ -112,9 +112,6 @@ func moreThanPermitted(w *world, _ time.Time) *plan {
 }
 
 func credentialsMissing(w *world, _ time.Time) *plan {
-	if w.configOf(w.run()+1) != nil {
-		return nil // the run was already given its credentials
-	}
 	_, missing := w.resolve()
 	if missing == nil {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,6 +64,7 @@ func statusFor(w *world, p plan, now time.Time) v1alpha1.SessionStatus {
 		recordPod(&s, p)
 	}
 	if p.ended != nil {
+		recordOrigin(&s, p.ended.pod, p.pin)
 		recordEnding(&s, p.ended)
 	}
 	switch p.phase {
@@ -80,13 +82,21 @@ func statusFor(w *world, p plan, now time.Time) v1alpha1.SessionStatus {
 func recordPod(s *v1alpha1.SessionStatus, p plan) {
 	s.Run = new(sandbox.RunOf(p.pod))
 	s.PodName, s.PodUID = p.pod.Name, string(p.pod.UID)
-	s.ClassName = p.pod.Labels[v1alpha1.LabelClass]
 	s.NextRunTime = nil
+	recordOrigin(s, p.pod, p.pin)
+}
+
+// recordOrigin takes over what a run was made from. A crash can keep it from status until the pod has ended.
+func recordOrigin(s *v1alpha1.SessionStatus, pod *corev1.Pod, pin []v1alpha1.ResolvedCredential) {
+	if pod == nil {
+		return
+	}
+	s.ClassName = pod.Labels[v1alpha1.LabelClass]
 	if s.StartTime == nil {
-		s.StartTime = new(p.pod.CreationTimestamp)
+		s.StartTime = new(pod.CreationTimestamp)
 	}
 	if s.Credentials == nil {
-		s.Credentials = orNil(p.pin)
+		s.Credentials = orNil(pin)
 		s.Auth = auth(s.Credentials)
 	}
 }

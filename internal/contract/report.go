@@ -58,6 +58,9 @@ type Report struct {
 	Commits []Commit `json:"commits,omitempty"`
 	// Usage is what the agent said it used.
 	Usage Usage `json:"usage,omitzero"`
+	// Interim is true for a report that was left behind while the run went on. Whoever finds it knows that sandboxd ended
+	// before it could say how the run did.
+	Interim bool `json:"interim,omitempty"`
 	// PushStarted is true once anything may have reached a git server.
 	PushStarted bool `json:"pushStarted,omitempty"`
 	// UnsavedChanges is true when the workspace holds work that is on no branch of an origin.

@@ -47,28 +47,50 @@ type Ending struct {
 	RetryAfter time.Duration
 	// Report is what sandboxd left, or empty.
 	Report contract.Report
+	// WorkspaceGone is true when the workspace went with the pod.
+	WorkspaceGone bool
 }
 
-// EndingOf reads an ended pod. What Kubernetes says of the pod comes before what the sandbox says of itself, except that a
-// reported success stays one: the work was done, whatever happened to the pod afterwards.
+// EndingOf reads an ended pod.
 func EndingOf(pod *corev1.Pod) Ending {
 	report, reported := reportOf(pod)
-	if reported && report.Outcome == contract.OutcomeSucceeded {
-		return Ending{Report: report}
+	e := causeOf(pod, report, reported)
+	e.Report, e.WorkspaceGone = report, workspaceGone(pod)
+	return e
+}
+
+// causeOf prefers what the run itself concluded: its success was one, and the cause of its failure was the cause, whatever became of the
+// pod afterwards. Only where the run was stopped, or was ended before it could tell, Kubernetes knows why.
+func causeOf(pod *corev1.Pod, report contract.Report, reported bool) Ending {
+	concluded := reported && !report.Interim
+	oom := outOfMemory(pod)
+	switch {
+	case concluded && report.Outcome == contract.OutcomeSucceeded:
+		return Ending{}
+	case concluded && report.Class != contract.Stopped && (oom == nil || report.Class != contract.AgentCrashed):
+		return told(report)
 	}
-	for _, cause := range []func(*corev1.Pod) *Ending{deadline, evicted, disrupted, outOfMemory} {
-		if e := cause(pod); e != nil {
-			e.Report = report
+	for _, e := range []*Ending{deadline(pod), evicted(pod), disrupted(pod), oom} {
+		if e != nil {
 			return *e
 		}
 	}
-	if reported {
-		return Ending{
-			Class: string(report.Class), Message: contract.OneLine(report.Message, 2*maxMessage),
-			RetryAfter: retryAfter(report), Report: report,
-		}
+	if concluded {
+		return told(report)
 	}
 	return unreported(pod)
+}
+
+// told is the failure that a report tells of.
+func told(r contract.Report) Ending {
+	return Ending{Class: string(r.Class), Message: contract.OneLine(r.Message, 2*maxMessage), RetryAfter: retryAfter(r)}
+}
+
+// workspaceGone is true for a pod whose workspace was no volume of its own.
+func workspaceGone(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.Name == volumeWorkspace && v.EmptyDir != nil
+	})
 }
 
 // retryAfter is the provider's wish for patience, which is a claim and may be absurd.
@@ -122,7 +144,11 @@ func disrupted(pod *corev1.Pod) *Ending {
 }
 
 func outOfMemory(pod *corev1.Pod) *Ending {
-	for _, s := range allStatuses(pod) {
+	statuses := pod.Status.InitContainerStatuses
+	if agent := agentStatus(pod); agent != nil && Started(pod) {
+		statuses = []corev1.ContainerStatus{*agent} // a sidecar's end says nothing of the agent's
+	}
+	for _, s := range statuses {
 		if t := s.State.Terminated; t != nil && t.Reason == "OOMKilled" {
 			return &Ending{Class: v1alpha1.FailureOutOfMemory, Message: fmt.Sprintf(
 				"Container %q needed more memory than its limit; make a new Session with a greater resources.limits.memory", s.Name)}

@@ -76,13 +76,30 @@ const (
 	failureReport = `{"outcome":"Failed","class":"CloneFailed","message":"Repository not found","pushStarted":true}`
 )
 
-func TestAnEndIsWhatKubernetesSaysThenWhatSandboxdSays(t *testing.T) {
+func TestAnEndIsWhatSandboxdSaysAndElseWhatKubernetesSays(t *testing.T) {
 	done := contract.Report{Outcome: contract.OutcomeSucceeded, Summary: "Done"}
 	notCloned := contract.Report{Outcome: contract.OutcomeFailed, Class: contract.CloneFailed, Message: "Repository not found", PushStarted: true}
+	const stopReport = `{"outcome":"Failed","class":"Stopped","message":"Stopped"}`
+	const crashReport = `{"outcome":"Failed","class":"AgentCrashed","message":"Killed"}`
+	const interimReport = `{"outcome":"Failed","class":"AgentCrashed","message":"Ended","interim":true,"pushStarted":true}`
+	stopped := contract.Report{Outcome: contract.OutcomeFailed, Class: contract.Stopped, Message: "Stopped"}
+	crashed := contract.Report{Outcome: contract.OutcomeFailed, Class: contract.AgentCrashed, Message: "Killed"}
+	interim := contract.Report{Outcome: contract.OutcomeFailed, Class: contract.AgentCrashed, Message: "Ended", Interim: true, PushStarted: true}
 	cases := map[string]struct {
 		pod  *corev1.Pod
 		want Ending
 	}{
+		"a failure, then a deletion":  {deleted(ended(1, failureReport)), Ending{Class: "CloneFailed", Message: "Repository not found", Report: notCloned}},
+		"a failure, then a lost node": {takenAway(ended(1, failureReport), corev1.ConditionTrue, "gone"), Ending{Class: "CloneFailed", Message: "Repository not found", Report: notCloned}},
+		"a report from before the end": {
+			ended(137, interimReport), Ending{Class: "ResultLost", Message: `Pod "fix-login-sandbox-1" ended and left no result`, Report: interim},
+		},
+		"a report from before a deletion": {
+			deleted(ended(137, interimReport)), Ending{Class: "NodeLost", Message: `Pod "fix-login-sandbox-1" was deleted before its agent had finished`, Report: interim},
+		},
+		"a sidecar that was out of memory": {
+			withSidecar(ended(1, failureReport), terminated(137, "OOMKilled", "")), Ending{Class: "CloneFailed", Message: "Repository not found", Report: notCloned},
+		},
 		"a success":                        {ended(0, successReport), Ending{Report: done}},
 		"a success, then an eviction":      {because(ended(0, successReport), "Evicted", "The node was low on resource: memory. "), Ending{Report: done}},
 		"a success, then a lost node":      {takenAway(ended(0, successReport), corev1.ConditionTrue, "gone"), Ending{Report: done}},
@@ -95,8 +112,8 @@ func TestAnEndIsWhatKubernetesSaysThenWhatSandboxdSays(t *testing.T) {
 			ended(0, failureReport), Ending{Class: "CloneFailed", Message: "Repository not found", Report: notCloned},
 		},
 		"deadline": {
-			because(ended(137, failureReport), "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"),
-			Ending{Class: "DeadlineExceeded", Message: "The Session took longer than activeDeadlineSeconds; make a new Session with more time", Report: notCloned},
+			because(ended(1, stopReport), "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"),
+			Ending{Class: "DeadlineExceeded", Message: "The Session took longer than activeDeadlineSeconds; make a new Session with more time", Report: stopped},
 		},
 		"eviction": {
 			because(ended(137, ""), "Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. "),
@@ -106,17 +123,17 @@ func TestAnEndIsWhatKubernetesSaysThenWhatSandboxdSays(t *testing.T) {
 			because(ended(137, ""), "Evicted", ""), Ending{Class: "Evicted", Message: `Pod "fix-login-sandbox-1" was evicted by its node`},
 		},
 		"eviction goes before disruption, which comes with it": {
-			takenAway(because(ended(137, failureReport), "Evicted", "low"), corev1.ConditionTrue, "low"),
-			Ending{Class: "Evicted", Message: `Pod "fix-login-sandbox-1" was evicted by its node: low`, Report: notCloned},
+			takenAway(because(ended(1, stopReport), "Evicted", "low"), corev1.ConditionTrue, "low"),
+			Ending{Class: "Evicted", Message: `Pod "fix-login-sandbox-1" was evicted by its node: low`, Report: stopped},
 		},
 		"preemption": {
 			takenAway(ended(143, ""), corev1.ConditionTrue, "default-scheduler: preempting to accommodate a higher priority pod"),
 			Ending{Class: "NodeLost", Message: `Pod "fix-login-sandbox-1" was taken away: default-scheduler: preempting to accommodate a higher priority pod`},
 		},
 		"a drain, and sandboxd reports that it was stopped": {
-			takenAway(ended(1, `{"outcome":"Failed","class":"Stopped","message":"Stopped"}`), corev1.ConditionTrue, "Eviction API: evicting"),
+			takenAway(ended(1, stopReport), corev1.ConditionTrue, "Eviction API: evicting"),
 			Ending{Class: "NodeLost", Message: `Pod "fix-login-sandbox-1" was taken away: Eviction API: evicting`,
-				Report: contract.Report{Outcome: contract.OutcomeFailed, Class: contract.Stopped, Message: "Stopped"}},
+				Report: stopped},
 		},
 		"a disruption that was called off": {
 			takenAway(ended(1, failureReport), corev1.ConditionFalse, ""), Ending{Class: "CloneFailed", Message: "Repository not found", Report: notCloned},
@@ -138,9 +155,9 @@ func TestAnEndIsWhatKubernetesSaysThenWhatSandboxdSays(t *testing.T) {
 			killed(ended(137, ""), "agent"),
 			Ending{Class: "OutOfMemory", Message: `Container "agent" needed more memory than its limit; make a new Session with a greater resources.limits.memory`},
 		},
-		"out of memory goes before what was reported earlier": {
-			killed(ended(137, failureReport), "agent"),
-			Ending{Class: "OutOfMemory", Message: `Container "agent" needed more memory than its limit; make a new Session with a greater resources.limits.memory`, Report: notCloned},
+		"out of memory goes before a crash, which it explains": {
+			killed(ended(1, crashReport), "agent"),
+			Ending{Class: "OutOfMemory", Message: `Container "agent" needed more memory than its limit; make a new Session with a greater resources.limits.memory`, Report: crashed},
 		},
 		"out of memory on a node that goes away": {
 			because(killed(ended(137, ""), "agent"), "Terminated", ""), Ending{Class: "NodeLost", Message: `The node of pod "fix-login-sandbox-1" went away`},

@@ -117,14 +117,15 @@ func bounds(l *v1alpha1.SecondsLimit) limit {
 	return limit(*l)
 }
 
-// effective is what is asked for, else the class's default, else fallback; the last two never above the maximum.
+// effective is what is asked for, else the class's default, else fallback; never above the maximum, since a Session may ask
+// for more after it has started.
 func (l limit) effective(asked, fallback *int64) *int64 {
-	if asked != nil {
-		return asked
-	}
 	value := fallback
 	if l.Default != nil {
 		value = l.Default
+	}
+	if asked != nil {
+		value = asked
 	}
 	if value != nil && l.Max != nil {
 		value = new(min(*value, *l.Max))

@@ -228,7 +228,7 @@ func TestSIGTERMWhileAPushHangs(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(done) })
 	s := newSandbox(t, "text", "write work x").with(contract.Repository{URL: server.URL + target.Path, Path: "app", PushBranch: "b"})
-	s.config.GracePeriod = 4
+	s.config.GracePeriod = 10
 	s.start()
 	<-pushing
 	begin := time.Now()

@@ -69,7 +69,7 @@ func (r *run) tell(clone *workspace.Clone, saved workspace.Saved) {
 // becomes of this program.
 func (r *run) pushing() {
 	r.pushStarted = true
-	if err := r.write(r.failed(contract.AgentCrashed, cutShort)); err != nil {
+	if err := r.write(r.interim()); err != nil {
 		r.transcript.Note("The report cannot be written: %v", err)
 	}
 }

@@ -29,6 +29,13 @@ func (r *run) failed(class contract.FailureClass, message string) contract.Repor
 	}
 }
 
+// interim is the report that is left behind while the run goes on.
+func (r *run) interim() contract.Report {
+	report := r.failed(contract.AgentCrashed, cutShort)
+	report.Interim = true
+	return report
+}
+
 // clean takes control sequences out of a text before it looks for keys, which could hide behind them.
 func (r *run) clean(text string) string { return r.redactor.String(transcript.Printable(text)) }
 

@@ -191,7 +191,9 @@ func (r *running) end(ctx context.Context, read <-chan struct{}) {
 	_ = r.stdin.Close()
 	r.proc.Signal(syscall.SIGKILL)
 	<-r.proc.Done()
-	if r.job.Tree.KillRest(ctx) != nil {
+	bounded, cancel := context.WithTimeout(ctx, r.job.Patience+drainTime)
+	defer cancel()
+	if r.job.Tree.KillRest(bounded) != nil {
 		r.job.Transcript.Note("Some processes of the agent could not be ended")
 	}
 	drained := time.NewTimer(drainTime)

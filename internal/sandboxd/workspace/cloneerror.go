@@ -53,15 +53,15 @@ var gitProblems = []struct{ said, means string }{
 	{"returned error: 404", "%s does not exist; check the URL"},
 	{"' not found", "%s does not exist; check the URL"},
 	{"not valid: is this a git repository?", "%s is not a git repository; check the URL"},
-	{"Could not resolve host", "%s cannot be found: its host name does not resolve; check the URL, and that the class lets the sandbox reach the host"},
-	{"Could not resolve proxy", "%s cannot be reached: the proxy's host name does not resolve; check the class's network"},
+	{"Could not resolve host", "%s cannot be found: its host name does not resolve; check the URL, and that pods of this namespace reach the host"},
+	{"Could not resolve proxy", "%s cannot be reached: the proxy's host name does not resolve; check the proxy that the class's env names"},
 	{"SSL certificate problem", "%s shows a certificate that is not trusted in the image; add the authority's certificate to the image"},
 	{"server certificate verification failed", "%s shows a certificate that is not trusted in the image; add the authority's certificate to the image"},
 	{"No space left on device", "%s does not fit into the workspace; ask for a larger spec.workspace.size"},
 	{"Disk quota exceeded", "%s does not fit into the workspace; ask for a larger spec.workspace.size"},
-	{"Failed to connect", "%s cannot be reached; check the URL, and that the class lets the sandbox reach the host"},
-	{"Connection refused", "%s cannot be reached; check the URL, and that the class lets the sandbox reach the host"},
-	{"Connection timed out", "%s cannot be reached; check the URL, and that the class lets the sandbox reach the host"},
+	{"Failed to connect", "%s cannot be reached; check the URL, and that pods of this namespace reach the host"},
+	{"Connection refused", "%s cannot be reached; check the URL, and that pods of this namespace reach the host"},
+	{"Connection timed out", "%s cannot be reached; check the URL, and that pods of this namespace reach the host"},
 	{"early EOF", "%s broke off in the middle of the clone; it is tried again"},
 	{"unexpected disconnect", "%s broke off in the middle of the clone; it is tried again"},
 	{"RPC failed", "%s broke off in the middle of the clone; it is tried again"},
@@ -75,7 +75,7 @@ func (e *gitError) explain(where string) string {
 	case e.missing:
 		return "The image has no git; use an image that has it in its PATH"
 	case e.timedOut > 0:
-		return fmt.Sprintf("The clone of %s was not done within %s; check that the host answers, or give the class a longer clone timeout", where, e.timedOut)
+		return fmt.Sprintf("The clone of %s was not done within %s; check that the host answers", where, e.timedOut)
 	}
 	for _, problem := range gitProblems {
 		if strings.Contains(e.stderr, problem.said) {

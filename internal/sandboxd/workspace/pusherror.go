@@ -28,7 +28,7 @@ func pushProblem(out string, err error) error {
 		return fmt.Errorf("the push was not done within %s", failed.timedOut)
 	case strings.Contains(failed.stderr, "could not read Username"), strings.Contains(failed.stderr, "returned error: 401"),
 		strings.Contains(failed.stderr, "Authentication failed"), strings.Contains(failed.stderr, "returned error: 403"):
-		return errors.New("the server wants a login for a push; give the sandbox leave to push to this repository")
+		return errors.New("the server wants a login for a push, and Sandkeep has no credentials for git yet; name a repository that takes pushes without one")
 	case words != "":
 		return fmt.Errorf("the push failed: %s", words)
 	default:
