@@ -87,8 +87,8 @@ func sometime(t *metav1.Time) *metav1.Time {
 	return &metav1.Time{}
 }
 
-// TestScenarios plays every scenario with one manager whose cache is current; each step checks I5 and I10.
-func TestScenarios(t *testing.T) {
+// TestI5I10Scenarios plays every scenario with one manager whose cache is current; each step checks I5 and I10.
+func TestI5I10Scenarios(t *testing.T) {
 	for _, sc := range scenario.All() {
 		inBubble(t, sc.Name, func(t *testing.T) { newStage(t, 1, 0).play(sc) })
 	}

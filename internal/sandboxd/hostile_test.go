@@ -243,8 +243,8 @@ func TestSIGTERMWhileAPushHangs(t *testing.T) {
 	}
 }
 
-// TestSIGTERM stops every kind of agent in time, and brings its work home.
-func TestSIGTERM(t *testing.T) {
+// TestI11SIGTERM stops every kind of agent in time, and brings its work home.
+func TestI11SIGTERM(t *testing.T) {
 	tests := map[string]struct{ kind, prompt string }{
 		"a text agent":               {"text", "write work x\nwrite ready x\nhang"},
 		"an agent that ignores it":   {"text", "stubborn\nwrite work x\nwrite ready x\nhang"},
@@ -274,7 +274,7 @@ func TestSIGTERM(t *testing.T) {
 	}
 }
 
-func TestSIGTERMWithoutAPushBranchSaysWhatIsUnsaved(t *testing.T) {
+func TestI11SIGTERMWithoutAPushBranchSaysWhatIsUnsaved(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
 	s := newSandbox(t, "text", "write work x\nwrite ready x\nhang").with(contract.Repository{URL: o.url, Path: "app"})

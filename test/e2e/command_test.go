@@ -57,8 +57,8 @@ func memory(limit string) func(*v1alpha1.SessionClassSpec) {
 	}
 }
 
-// TestCommandFailures has one case for each way in which an agent itself fails.
-func TestCommandFailures(t *testing.T) {
+// TestI8CommandFailuresKeepTheirCause has one case for each way in which an agent itself fails.
+func TestI8CommandFailuresKeepTheirCause(t *testing.T) {
 	for _, test := range []struct {
 		name, script, class, message string
 		changes                      []func(*v1alpha1.SessionClassSpec)
@@ -141,7 +141,7 @@ func TestI3SandboxHasNoRightsInTheCluster(t *testing.T) {
 }
 
 // The key reaches the agent, which prints it in every form. searchForKey looks for it afterwards.
-func TestKeyIsTakenOutOfWhatTheAgentSays(t *testing.T) {
+func TestI2KeyIsTakenOutOfWhatTheAgentSays(t *testing.T) {
 	for delivery, where := range map[v1alpha1.Delivery]string{
 		v1alpha1.DeliveryEnv:  `"$ANTHROPIC_API_KEY"`,
 		v1alpha1.DeliveryFile: `"$(cat /sandkeep/credentials/` + stageName + `/api-key)"`,
@@ -159,7 +159,7 @@ func TestKeyIsTakenOutOfWhatTheAgentSays(t *testing.T) {
 }
 
 // A real agent is talked into it by its model.
-func TestOpenCodePrintsItsKey(t *testing.T) {
+func TestI2OpenCodePrintsItsKey(t *testing.T) {
 	p := newPlay(t)
 	p.session(`exec cmd="env; cat /proc/*/environ; echo fingerprint $(printf %s $ANTHROPIC_API_KEY | sha256sum)"`)
 	s := p.untilSucceeded()

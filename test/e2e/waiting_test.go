@@ -11,7 +11,7 @@ import (
 
 // What is missing is waited for: the Session says what to make, and goes on by itself once it is there.
 
-func TestMissingSecretIsWaitedFor(t *testing.T) {
+func TestI5MissingSecretIsWaitedFor(t *testing.T) {
 	p := newPlayWithoutSecret(t)
 	p.session("ok", p.commandClass("echo paid", paid(v1alpha1.DeliveryEnv)))
 	s := p.untilWaiting(v1alpha1.ReasonCredentialNotReady)
@@ -33,7 +33,7 @@ func TestMissingKeyOfSecretIsWaitedFor(t *testing.T) {
 	p.untilSucceeded()
 }
 
-func TestMissingClassIsWaitedFor(t *testing.T) {
+func TestI5MissingClassIsWaitedFor(t *testing.T) {
 	p := newPlay(t)
 	p.session("ok", func(s *v1alpha1.SessionSpec) { s.ClassName, s.Model = p.namespace, "" })
 	s := p.untilWaiting(v1alpha1.ReasonClassNotFound)
