@@ -127,7 +127,7 @@ func setUpReconcilers(ctx context.Context, mgr ctrl.Manager, o options) error {
 	base := acceptance.Base{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("sandkeep"), Clock: clock.RealClock{}}
 	sessions := &session.Reconciler{
 		Client: base.Client, Live: mgr.GetAPIReader(), Recorder: base.Recorder, Clock: base.Clock,
-		Image: o.image, Metrics: session.NewMetrics(ctx, mgr.GetClient()),
+		Image: o.image, Metrics: session.NewMetrics(ctx, mgr.GetClient()), Patience: session.NewPatience(),
 	}
 	return errors.Join(
 		metrics.Registry.Register(sessions.Metrics),

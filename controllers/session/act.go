@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,11 +21,13 @@ import (
 type verb int
 
 const (
-	create    verb = iota // make a ConfigMap or a volume claim
-	createPod             // make the pod, after a last look
-	remove                // delete, if it is still the same object
-	release               // take the finalizer off
-	expire                // let the kubelet end the pod, and keep it and its log
+	create       verb = iota // make a ConfigMap or a volume claim
+	createPod                // make the pod, after a last look
+	remove                   // delete, if it is still the same object
+	removeUnused             // delete the ConfigMap of a run that never had a pod, after a last look
+	relabel                  // put back the labels by which we find a pod
+	release                  // take the finalizer off
+	expire                   // let the kubelet end the pod, and keep it and its log
 )
 
 // action is one write.
@@ -56,12 +59,16 @@ func (r *Reconciler) act(ctx context.Context, w *world, p plan) (outcome, error)
 			err = r.createPod(ctx, w, a.object.(*corev1.Pod), &out)
 		case remove:
 			err = r.remove(ctx, a.object)
+		case removeUnused:
+			err = r.removeUnused(ctx, w, a.object)
+		case relabel:
+			err = r.relabel(ctx, w, a.object)
 		case release:
 			err = r.release(ctx, a.object)
 		case expire:
 			err = r.expire(ctx, a.object)
 		}
-		if err != nil {
+		if err != nil || out.blocked != nil {
 			return out, err
 		}
 	}
@@ -82,6 +89,7 @@ func (r *Reconciler) create(ctx context.Context, w *world, o client.Object, out 
 	}
 	if refused(err) {
 		out.blocked = &sandbox.Blockage{Reason: v1alpha1.ReasonPodRejected, Message: refusal(o, err)}
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("create %s: %w", describe(o), err)
@@ -146,7 +154,7 @@ func (r *Reconciler) checkOwner(ctx context.Context, w *world, o client.Object, 
 		out.blocked = &sandbox.Blockage{Reason: v1alpha1.ReasonTerminating, Message: capitalize(fmt.Sprintf(
 			"%s of an earlier Session of this name is still ending", describe(o)))}
 	}
-	return fmt.Errorf("create %s: a namesake is not of this Session", describe(o))
+	return nil
 }
 
 // remove deletes exactly the object that was observed, never a namesake. One that has changed since is left to the next reconcile, which
@@ -156,6 +164,29 @@ func (r *Reconciler) remove(ctx context.Context, o client.Object) error {
 	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("delete %s: %w", describe(o), err)
 	}
+	return nil
+}
+
+// removeUnused deletes the ConfigMap of a run, unless the run has a pod after all.
+func (r *Reconciler) removeUnused(ctx context.Context, w *world, o client.Object) error {
+	if err := r.lookAgain(ctx, w); err != nil {
+		return err
+	}
+	return r.remove(ctx, o)
+}
+
+// relabel puts back what caches and selectors find a pod by.
+func (r *Reconciler) relabel(ctx context.Context, w *world, o client.Object) error {
+	labelled := o.DeepCopyObject().(client.Object)
+	labels := map[string]string{}
+	maps.Copy(labels, o.GetLabels())
+	maps.Copy(labels, sandbox.LostLabels(o, w.session))
+	labelled.SetLabels(labels)
+	patch := client.MergeFromWithOptions(o, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Patch(ctx, labelled, patch); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("label %s: %w", describe(o), err)
+	}
+	o.SetResourceVersion(labelled.GetResourceVersion()) // it may be changed further
 	return nil
 }
 

@@ -49,6 +49,13 @@ type Reconciler struct {
 	Image string
 	// Metrics counts what happened.
 	Metrics *Metrics
+	// Patience is the time until the next look at what somebody else has to mend and nobody can watch.
+	Patience workqueue.TypedRateLimiter[reconcile.Request]
+}
+
+// NewPatience waits from 1 s to 5 min, twice as long each time, as after an error.
+func NewPatience() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry)
 }
 
 // Reconcile drives one Session towards its spec and reports what it saw, once.
@@ -66,7 +73,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	p = p.after(out)
 	err = errors.Join(actErr, r.report(ctx, w, p, now))
 	switch {
+	case err == nil && out.blocked != nil:
+		return ctrl.Result{RequeueAfter: r.Patience.When(req)}, nil
 	case err == nil:
+		r.Patience.Forget(req)
 		return p.requeue(now), nil
 	case outrun(err):
 		return ctrl.Result{RequeueAfter: firstRetry}, nil
@@ -95,7 +105,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, concurrency int) error {
 		Watches(&v1alpha1.Credential{}, waiting).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrency,
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
+			RateLimiter:             NewPatience(),
 		}).
 		Complete(r)
 }

@@ -273,12 +273,7 @@ func (w *world) pin() []v1alpha1.ResolvedCredential {
 // remembered is who pays, as the newest ConfigMap remembers it: a crash between it and the status never resolves the payer
 // anew. It is nil when there is no ConfigMap.
 func (w *world) remembered() []v1alpha1.ResolvedCredential {
-	var newest *corev1.ConfigMap
-	for i := range w.configs {
-		if newest == nil || sandbox.RunOf(&w.configs[i]) > sandbox.RunOf(newest) {
-			newest = &w.configs[i]
-		}
-	}
+	newest := w.newestConfig()
 	if newest == nil {
 		return nil
 	}
@@ -289,6 +284,17 @@ func (w *world) remembered() []v1alpha1.ResolvedCredential {
 	return sandbox.PinOf(config)
 }
 
+// newestConfig is the ConfigMap of the last run that has one, or nil.
+func (w *world) newestConfig() *corev1.ConfigMap {
+	var newest *corev1.ConfigMap
+	for i := range w.configs {
+		if newest == nil || sandbox.RunOf(&w.configs[i]) > sandbox.RunOf(newest) {
+			newest = &w.configs[i]
+		}
+	}
+	return newest
+}
+
 // resolve chooses the credentials of the next run.
 func (w *world) resolve() ([]credential.Resolved, *credential.Missing) {
 	return credential.Resolve(credential.World{
@@ -296,8 +302,10 @@ func (w *world) resolve() ([]credential.Resolved, *credential.Missing) {
 	})
 }
 
-// terms are the times that hold for the Session.
-func (w *world) terms() sandbox.Terms { return sandbox.TermsOf(w.session, w.class) }
+// terms are the times that hold for the Session. Where its class is gone, the limits count with which its last run was made.
+func (w *world) terms() sandbox.Terms {
+	return sandbox.TermsOf(w.session, w.class, sandbox.RememberedLimits(w.newestConfig()))
+}
 
 // suspended is true while the spec asks for no pod.
 func (w *world) suspended() bool { return w.session.Spec.Suspend != nil && *w.session.Spec.Suspend }

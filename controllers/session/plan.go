@@ -95,7 +95,7 @@ func planFor(w *world, now time.Time) plan {
 			if d := w.deadline(); now.Before(d) && !w.suspended() && !finished(w.session) && p.ended == nil {
 				p.wake = earlier(p.wake, d)
 			}
-			p.actions = slices.Concat(releases(w), p.actions, removeEarlierRuns(w))
+			p.actions = slices.Concat(relabels(w), releases(w), p.actions, removeEarlierRuns(w))
 			return *p
 		}
 	}
@@ -210,6 +210,17 @@ func removeEarlierRuns(w *world) []action {
 	for i := range w.configs {
 		if c := &w.configs[i]; sandbox.RunOf(c) < w.run()-1 {
 			actions = append(actions, removal(c)...)
+		}
+	}
+	return actions
+}
+
+// relabels puts back the labels of our pods. Without them no cache shows a pod, and nobody would learn of its end.
+func relabels(w *world) []action {
+	var actions []action
+	for i := range w.pods {
+		if pod := &w.pods[i]; pod.DeletionTimestamp.IsZero() && len(sandbox.LostLabels(pod, w.session)) > 0 {
+			actions = append(actions, action{relabel, pod})
 		}
 	}
 	return actions

@@ -137,7 +137,7 @@ func (s *stage) written(kind string, before, after client.Object) {
 			s.checkStatus(after.(*v1alpha1.Session))
 		}
 	case "Pod", "ConfigMap", "PersistentVolumeClaim":
-		s.dirty = s.dirty || len(sessionOf(s.Context(), o)) > 0
+		s.dirty = s.dirty || len(sessionOf(s.Context(), o)) > 0 || (before != nil && len(sessionOf(s.Context(), before)) > 0)
 		s.checkLivePods()
 		if pod, isPod := o.(*corev1.Pod); isPod && before == nil {
 			s.checkConfig(pod)
@@ -363,7 +363,7 @@ func newWorker(s *stage, name string, behind bool) *worker {
 	})
 	w.reconciler = &Reconciler{
 		Client: cached, Live: live, Recorder: nobody{}, Clock: clock.RealClock{}, Image: "sandkeep.test/sandkeep:1",
-		Metrics: NewMetrics(s.Context(), cached),
+		Metrics: NewMetrics(s.Context(), cached), Patience: NewPatience(),
 	}
 	return w
 }

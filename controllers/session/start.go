@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -95,7 +96,7 @@ func notReady(class *v1alpha1.SessionClass) string {
 	}
 	ready := meta.FindStatusCondition(class.Status.Conditions, v1alpha1.ConditionReady)
 	if ready == nil || ready.ObservedGeneration < class.Generation {
-		return "nobody has looked at it yet"
+		return "it is new, and is being checked"
 	}
 	if ready.Status != "True" {
 		return ready.Message
@@ -126,12 +127,17 @@ func nothingInTheWayToRun(w *world, _ time.Time) *plan {
 	if err != nil {
 		return &plan{phase: impossible, reason: v1alpha1.ReasonInvalidForClass, message: capitalize(err.Error())}
 	}
+	wanted := sandbox.ConfigMap(w.session, w.class, run, data)
 	p := &plan{phase: starting, reason: v1alpha1.ReasonStarting, message: "The sandbox is being made", pin: sandbox.PinOf(config)}
 	if claim := sandbox.Workspace(w.session, w.class); claim != nil && w.workspace == nil {
 		p.actions = append(p.actions, action{create, claim})
 	}
-	if w.configOf(run) == nil {
-		p.actions = append(p.actions, action{create, sandbox.ConfigMap(w.session, run, contract.ConfigFile, data)})
+	existing := w.configOf(run)
+	if existing != nil && !maps.Equal(existing.Data, wanted.Data) {
+		p.actions = append(p.actions, action{removeUnused, existing})
+	}
+	if existing == nil || !maps.Equal(existing.Data, wanted.Data) {
+		p.actions = append(p.actions, action{create, wanted})
 	}
 	p.actions = append(p.actions, action{createPod, sandbox.Pod(sandbox.PodInput{
 		Session: w.session, Class: w.class, Config: config, Digest: contract.Digest(data), Image: w.image,
@@ -144,24 +150,17 @@ func (w *world) outdated(pod *corev1.Pod) bool {
 	if w.class == nil || notReady(w.class) != "" {
 		return false
 	}
-	resolved, missing := w.resolve()
-	if missing != nil {
+	if _, missing := w.resolve(); missing != nil {
 		return false
 	}
-	config := sandbox.ConfigFor(w.session, w.class, resolved, w.providers, sandbox.RunOf(pod))
-	data, err := config.Encode()
+	config, data, err := w.configFor(sandbox.RunOf(pod))
 	today := sandbox.Pod(sandbox.PodInput{Session: w.session, Class: w.class, Config: config, Digest: contract.Digest(data), Image: w.image})
 	return err == nil && today.Annotations[v1alpha1.AnnotationRecipe] != pod.Annotations[v1alpha1.AnnotationRecipe]
 }
 
-// configFor is the configuration of a run: the one that its ConfigMap holds, where there is one, so that a crash between the
-// ConfigMap and the pod does not choose the payer anew.
+// configFor is the configuration of a run as it would be made today. Who pays was decided by the first ConfigMap of the Session, so that a
+// crash between it and the pod does not choose the payer anew.
 func (w *world) configFor(run int32) (contract.Config, []byte, error) {
-	if existing := w.configOf(run); existing != nil {
-		data := []byte(existing.Data[contract.ConfigFile])
-		config, err := contract.DecodeConfig(data)
-		return config, data, err
-	}
 	resolved, _ := w.resolve()
 	config := sandbox.ConfigFor(w.session, w.class, resolved, w.providers, run)
 	data, err := config.Encode()

@@ -60,11 +60,12 @@ func applyConfiguration(s *v1alpha1.Session, status v1alpha1.SessionStatus) (*ap
 func statusFor(w *world, p plan, now time.Time) v1alpha1.SessionStatus {
 	s := *w.session.Status.DeepCopy()
 	s.ObservedGeneration = new(w.session.Generation)
+	recordPin(&s, p.pin)
 	if p.pod != nil {
 		recordPod(&s, p)
 	}
 	if p.ended != nil {
-		recordOrigin(&s, p.ended.pod, p.pin)
+		recordOrigin(&s, p.ended.pod)
 		recordEnding(&s, p.ended)
 	}
 	switch p.phase {
@@ -83,11 +84,11 @@ func recordPod(s *v1alpha1.SessionStatus, p plan) {
 	s.Run = new(sandbox.RunOf(p.pod))
 	s.PodName, s.PodUID = p.pod.Name, string(p.pod.UID)
 	s.NextRunTime = nil
-	recordOrigin(s, p.pod, p.pin)
+	recordOrigin(s, p.pod)
 }
 
 // recordOrigin takes over what a run was made from. A crash can keep it from status until the pod has ended.
-func recordOrigin(s *v1alpha1.SessionStatus, pod *corev1.Pod, pin []v1alpha1.ResolvedCredential) {
+func recordOrigin(s *v1alpha1.SessionStatus, pod *corev1.Pod) {
 	if pod == nil {
 		return
 	}
@@ -95,6 +96,10 @@ func recordOrigin(s *v1alpha1.SessionStatus, pod *corev1.Pod, pin []v1alpha1.Res
 	if s.StartTime == nil {
 		s.StartTime = new(pod.CreationTimestamp)
 	}
+}
+
+// recordPin remembers who pays, from the moment on at which that was decided, though the pod may be refused for long.
+func recordPin(s *v1alpha1.SessionStatus, pin []v1alpha1.ResolvedCredential) {
 	if s.Credentials == nil {
 		s.Credentials = orNil(pin)
 		s.Auth = auth(s.Credentials)

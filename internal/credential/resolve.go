@@ -204,7 +204,7 @@ func notReady(provider *v1alpha1.APIProvider, c *v1alpha1.Credential) *Missing {
 func accepted(conditions []metav1.Condition) (string, bool) {
 	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
 	if ready == nil {
-		return "nobody has looked at it yet", false
+		return "it is new, and is being checked", false
 	}
 	return ready.Message, ready.Status == metav1.ConditionTrue
 }

@@ -218,7 +218,7 @@ func missingSituations() map[string]struct {
 		"the only one is not accepted":        {situation{session(), needs(), known, ofA(refused()), nil}, notReady},
 		"nobody has looked at the only one": {
 			situation{session(), needs(), known, ofA(build.Credential("a")), nil},
-			missing("CredentialNotReady", `Credential "a" is not ready: nobody has looked at it yet`),
+			missing("CredentialNotReady", `Credential "a" is not ready: it is new, and is being checked`),
 		},
 		"the only one does not permit the delivery": {
 			situation{session(), needs(), known, ofA(ready("a", "anthropic").Deliveries(file)), nil},
@@ -254,7 +254,7 @@ func missingSituations() map[string]struct {
 		},
 		"neither provider nor credential are accepted: the provider comes first": {
 			situation{session(), needs(), []*build.ProviderBuilder{build.Provider("anthropic")}, ofA(refused()), nil},
-			missing("ProviderNotReady", `APIProvider "anthropic" is not ready: nobody has looked at it yet`),
+			missing("ProviderNotReady", `APIProvider "anthropic" is not ready: it is new, and is being checked`),
 		},
 		"none of any is there": {
 			situation{session(), both(), known, nil, nil},

@@ -23,9 +23,11 @@ func Ended(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// Working is true while the agent is at work in the pod.
+// Working is true while the agent is at work in the pod: its startup probe has succeeded, and it has not ended. Whether the pod is
+// Ready is no question of the agent's: a sidecar or a node that is slow to answer takes that away for a while.
 func Working(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp.IsZero() && hasCondition(pod, corev1.PodReady)
+	agent := agentStatus(pod)
+	return pod.DeletionTimestamp.IsZero() && agent != nil && agent.State.Running != nil && agent.Started != nil && *agent.Started
 }
 
 // AgentEnded is true once the agent's container has ended; the pod itself ends a moment later.
@@ -196,10 +198,4 @@ func agentStatus(pod *corev1.Pod) *corev1.ContainerStatus {
 		}
 	}
 	return nil
-}
-
-func hasCondition(pod *corev1.Pod, kind corev1.PodConditionType) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == kind && c.Status == corev1.ConditionTrue
-	})
 }

@@ -267,7 +267,7 @@ func TestTheWayOfAPod(t *testing.T) {
 	pod := func(phase corev1.PodPhase, ready corev1.ConditionStatus, state corev1.ContainerState) *corev1.Pod {
 		return &corev1.Pod{Status: corev1.PodStatus{
 			Phase: phase, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}},
-			ContainerStatuses: []corev1.ContainerStatus{{Name: "agent", State: state}},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "agent", State: state, Started: new(ready != corev1.ConditionFalse)}},
 		}}
 	}
 	atWork := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
@@ -280,7 +280,7 @@ func TestTheWayOfAPod(t *testing.T) {
 		"repositories being cloned":    {pod(corev1.PodRunning, corev1.ConditionFalse, atWork), way{Started: true}},
 		"at work":                      {pod(corev1.PodRunning, corev1.ConditionTrue, atWork), way{Started: true, Working: true}},
 		"at work, and told to end":     {deleted(pod(corev1.PodRunning, corev1.ConditionTrue, atWork)), way{Started: true}},
-		"on a node that is silent":     {pod(corev1.PodRunning, corev1.ConditionUnknown, atWork), way{Started: true}},
+		"on a node that is silent":     {pod(corev1.PodRunning, corev1.ConditionUnknown, atWork), way{Started: true, Working: true}},
 		"ended":                        {ended(0, successReport), way{Ended: true, Started: true}},
 		"failed":                       {ended(1, failureReport), way{Ended: true, Started: true}},
 		"failed before it had begun":   {neverRan(terminated(1, "Error", "")), way{Ended: true}},

@@ -30,9 +30,12 @@ type Terms struct {
 	BackoffLimit int32
 }
 
-// TermsOf are the times of a Session under a class; class may be nil when it is gone.
-func TermsOf(s *v1alpha1.Session, class *v1alpha1.SessionClass) Terms {
-	limits := limitsOf(class)
+// TermsOf are the times of a Session under a class. Where that is gone, it is nil, and remembered are its limits.
+func TermsOf(s *v1alpha1.Session, class *v1alpha1.SessionClass, remembered v1alpha1.ClassLimits) Terms {
+	limits := remembered
+	if class != nil {
+		limits = limitsOf(class)
+	}
 	t := Terms{
 		ActiveDeadline: seconds(bounds(limits.ActiveDeadlineSeconds).effective(s.Spec.ActiveDeadlineSeconds, new(int64(DefaultActiveDeadlineSeconds)))),
 		RetainSandbox:  seconds(bounds(limits.RetainSandboxSeconds).effective(s.Spec.RetainSandboxSeconds, new(int64(DefaultRetainSandboxSeconds)))),

@@ -26,14 +26,17 @@ func TestTermsAreWhatTheSessionAsksForThenWhatItsClassSays(t *testing.T) {
 		return &v1alpha1.SecondsLimit{Default: value, Max: most}
 	}
 	plain := build.Session("s")
+	remembered := RememberedLimits(ConfigMap(plain.Obj(), class(func(l *v1alpha1.ClassLimits) {
+		l.ActiveDeadlineSeconds = limit(new(int64(45)), new(int64(50)))
+	}), 1, nil))
 	cases := map[string]struct {
 		session *build.SessionBuilder
 		class   *v1alpha1.SessionClass
 		want    Terms
 	}{
 		"nobody says anything":                 {plain, build.Class("opencode").Obj(), defaults},
-		"the class is gone":                    {plain, nil, defaults},
-		"the class is gone, the Session asked": {build.Session("s").ActiveDeadline(60), nil, with(func(t *Terms) { t.ActiveDeadline = time.Minute })},
+		"the class is gone":                    {plain, nil, with(func(t *Terms) { t.ActiveDeadline = 45 * time.Second })},
+		"the class is gone, the Session asked": {build.Session("s").ActiveDeadline(60), nil, with(func(t *Terms) { t.ActiveDeadline = 50 * time.Second })},
 		"the Session asks for everything": {
 			build.Session("s").ActiveDeadline(60).RetainSandbox(0).TTL(30).BackoffLimit(0), build.Class("opencode").Obj(),
 			Terms{ActiveDeadline: time.Minute, TTL: new(30 * time.Second)},
@@ -63,7 +66,7 @@ func TestTermsAreWhatTheSessionAsksForThenWhatItsClassSays(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, TermsOf(c.session.Obj(), c.class)); diff != "" {
+			if diff := cmp.Diff(c.want, TermsOf(c.session.Obj(), c.class, remembered)); diff != "" {
 				t.Errorf("terms (-want +got):\n%s", diff)
 			}
 		})

@@ -9,19 +9,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/build"
 )
 
 func TestNamesOfASandbox(t *testing.T) {
 	long := strings.Repeat("a", 52)
 	cases := map[string]struct{ got, want string }{
-		"a pod":                                 {PodName("fix-login", 1), "fix-login-sandbox-1"},
-		"a pod of a later run":                  {PodName("fix-login", 12), "fix-login-sandbox-12"},
-		"a claim":                               {WorkspaceName("fix-login"), "fix-login-workspace"},
-		"a pod of the longest name":             {PodName(long, 99), long + "-sandbox-99"},
-		"a claim of the longest name":           {WorkspaceName(long), long + "-workspace"},
-		"a pod of the longest name, run 100":    {PodName(long, 100), long + "-0b73f92b65"},
-		"a cut next to a dot":                   {PodName(strings.Repeat("a", 51)+".b", 100), strings.Repeat("a", 51) + "-b0a38e944b"},
-		"a cut in front of Sandkeep's own part": {PodName(strings.Repeat("a", 51), 1000), strings.Repeat("a", 51) + "-27eb070ede"},
+		"a pod":                              {PodName("fix-login", 1), "fix-login-sandbox-1"},
+		"a pod of a later run":               {PodName("fix-login", 12), "fix-login-sandbox-12"},
+		"a claim":                            {WorkspaceName("fix-login"), "fix-login-workspace"},
+		"a pod of the longest name":          {PodName(long, 99), long + "-sandbox-99"},
+		"a claim of the longest name":        {WorkspaceName(long), long + "-workspace"},
+		"a pod of the longest name, run 100": {PodName(long, 100), long[:40] + "-6c1b3dc7a7-sandbox-100"},
+		"a cut next to a dot":                {PodName(strings.Repeat("a", 39)+"."+long, 100), strings.Repeat("a", 39) + "-bfd58308b0-sandbox-100"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -79,14 +79,30 @@ func sessionName(text string) string {
 	return "x" + strings.NewReplacer("-", "0", ".", "0").Replace(name.String()[:min(name.Len(), 252)])
 }
 
-func TestTheRunOfAnObjectIsInItsLabel(t *testing.T) {
-	got := map[string]int32{}
-	for _, label := range []string{"7", "0", "", "x", "99999999999"} {
-		got[label] = RunOf(&metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelRun: label}})
+func TestTheRunOfAnObjectIsInItsName(t *testing.T) {
+	want := map[string]int32{
+		"a-sandbox-7": 7, "a-sandbox-3-sandbox-12": 12, "a-sandbox-": 0, "a-sandbox-x": 0, "a-sandbox-99999999999": 0, "a-workspace": 0, "": 0,
+		PodName(strings.Repeat("a", 52), 1000): 1000,
 	}
-	got["no label"] = RunOf(&metav1.ObjectMeta{})
-	want := map[string]int32{"7": 7, "0": 0, "": 0, "x": 0, "99999999999": 0, "no label": 0}
+	got := map[string]int32{}
+	for name := range want {
+		got[name] = RunOf(&metav1.ObjectMeta{Name: name, Labels: map[string]string{v1alpha1.LabelRun: "5"}})
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("runs by label (-want +got):\n%s", diff)
+		t.Errorf("runs by name (-want +got):\n%s", diff)
+	}
+}
+
+func TestLabelsThatSomebodyTookOffAreKnown(t *testing.T) {
+	s := build.Session("fix-login").Obj()
+	all := ConfigMap(s, build.Class("opencode").Obj(), 2, nil)
+	if lost := LostLabels(all, s); len(lost) > 0 {
+		t.Errorf("nothing is lost, but %v", lost)
+	}
+	delete(all.Labels, v1alpha1.LabelSession)
+	all.Labels[v1alpha1.LabelRun] = "3"
+	want := map[string]string{v1alpha1.LabelSession: "fix-login", v1alpha1.LabelRun: "2"}
+	if diff := cmp.Diff(want, LostLabels(all, s)); diff != "" {
+		t.Errorf("lost labels (-want +got):\n%s", diff)
 	}
 }

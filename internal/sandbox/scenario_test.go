@@ -163,7 +163,7 @@ func TestAPodIsMadeWithoutChangingItsClass(t *testing.T) {
 
 func TestAConfigMapIsImmutableAndOfOneRun(t *testing.T) {
 	session := build.Session("fix-login").Obj()
-	got := ConfigMap(session, 3, contract.ConfigFile, []byte(`{"prompt":"Fix the login"}`))
+	got := ConfigMap(session, build.Class("opencode").Obj(), 3, []byte(`{"prompt":"Fix the login"}`))
 	want := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: "fix-login-sandbox-3", Namespace: build.Namespace,
@@ -177,7 +177,7 @@ func TestAConfigMapIsImmutableAndOfOneRun(t *testing.T) {
 			}},
 		},
 		Immutable: new(true),
-		Data:      map[string]string{"config.json": `{"prompt":"Fix the login"}`},
+		Data:      map[string]string{contract.ConfigFile: `{"prompt":"Fix the login"}`, "limits.json": "{}"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ConfigMap (-want +got):\n%s", diff)

@@ -39,7 +39,7 @@ var (
 func Waiting(pod *corev1.Pod) *Blockage {
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if w := status.State.Waiting; w != nil {
-			if b := blockage(pod.Namespace, status.Name, status.Image, *w); b != nil {
+			if b := blockage(pod, status.Name, status.Image, *w); b != nil {
 				return b
 			}
 		}
@@ -48,10 +48,10 @@ func Waiting(pod *corev1.Pod) *Blockage {
 }
 
 // blockage reads the waiting state of one container.
-func blockage(namespace, container, image string, w corev1.ContainerStateWaiting) *Blockage {
+func blockage(pod *corev1.Pod, container, image string, w corev1.ContainerStateWaiting) *Blockage {
 	switch {
 	case slices.Contains(configReasons, w.Reason):
-		return configBlockage(namespace, container, w.Message)
+		return configBlockage(pod, container, w.Message)
 	case slices.Contains(imageReasons, w.Reason):
 		return &Blockage{v1alpha1.ReasonImagePullFailed, fmt.Sprintf(
 			"Image %q of container %q cannot be pulled; correct the class's image or give the namespace access to it%s",
@@ -65,17 +65,29 @@ func blockage(namespace, container, image string, w corev1.ContainerStateWaiting
 }
 
 // configBlockage tells a missing Secret from a missing key and from anything else.
-func configBlockage(namespace, container, message string) *Blockage {
+func configBlockage(pod *corev1.Pod, container, message string) *Blockage {
 	if m := keyNotFound.FindStringSubmatch(message); m != nil {
 		return &Blockage{v1alpha1.ReasonCredentialNotReady, fmt.Sprintf(
-			"Secret %q in namespace %q has no key %q; ask whoever manages it to add the key", m[2], namespace, m[1])}
+			"Secret %q in namespace %q has no key %q; ask whoever manages it to add the key", m[2], pod.Namespace, m[1])}
 	}
 	if m := secretNotFound.FindStringSubmatch(message); m != nil {
 		return &Blockage{v1alpha1.ReasonCredentialNotReady, fmt.Sprintf(
-			"Secret %q not found in namespace %q; create it with the API key that the Credential names", m[1], namespace)}
+			"Secret %q not found in namespace %q; create it with the API key as its entry %q", m[1], pod.Namespace, entryOf(pod, m[1]))}
 	}
 	return &Blockage{v1alpha1.ReasonStarting, fmt.Sprintf(
 		"Container %q is not configured as its pod asks%s", container, said(message))}
+}
+
+// entryOf is the entry of a Secret that the pod needs.
+func entryOf(pod *corev1.Pod, secret string) string {
+	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		for _, env := range container.Env {
+			if from := env.ValueFrom; from != nil && from.SecretKeyRef != nil && from.SecretKeyRef.Name == secret {
+				return from.SecretKeyRef.Key
+			}
+		}
+	}
+	return ""
 }
 
 // unscheduled says why no node takes the pod.

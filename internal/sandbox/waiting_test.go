@@ -44,11 +44,11 @@ func TestWaitingSaysWhyAPodDoesNotStart(t *testing.T) {
 		}}, nil},
 		"the Secret is missing": {
 			install("CreateContainerConfigError", `secret "anthropic" not found`),
-			&Blockage{v1alpha1.ReasonCredentialNotReady, `Secret "anthropic" not found in namespace "team-a"; create it with the API key that the Credential names`},
+			&Blockage{v1alpha1.ReasonCredentialNotReady, `Secret "anthropic" not found in namespace "team-a"; create it with the API key as its entry "api-key"`},
 		},
 		"the Secret is missing, as the API server says it": {
 			install("CreateContainerConfigError", `secrets "anthropic" not found`),
-			&Blockage{v1alpha1.ReasonCredentialNotReady, `Secret "anthropic" not found in namespace "team-a"; create it with the API key that the Credential names`},
+			&Blockage{v1alpha1.ReasonCredentialNotReady, `Secret "anthropic" not found in namespace "team-a"; create it with the API key as its entry "api-key"`},
 		},
 		"the key is missing": {
 			install("CreateContainerConfigError", "couldn't find key api-key in Secret team-a/anthropic"),
@@ -103,6 +103,11 @@ func TestWaitingSaysWhyAPodDoesNotStart(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Name: "fix-login-sandbox-1"}, Status: c.status}
+			pod.Spec.InitContainers = []corev1.Container{{Name: InstallContainer, Env: []corev1.EnvVar{{
+				ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+					LocalObjectReference: corev1.LocalObjectReference{Name: "anthropic"}, Key: "api-key",
+				}},
+			}}}}
 			got := Waiting(pod)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("blockage (-want +got):\n%s", diff)

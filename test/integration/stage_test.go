@@ -197,6 +197,7 @@ func (s *stage) startManager() {
 	reconciler := &session.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("sandkeep"), Clock: s.clock,
 		Image: "registry.example/sandkeep:1", Metrics: session.NewMetrics(ctx, mgr.GetClient()),
+		Patience: session.NewPatience(),
 	}
 	s.must(reconciler.SetupWithManager(mgr, 2))
 	done := make(chan error, 1)

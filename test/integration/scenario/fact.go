@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
 )
 
 // Seen is what a look at the API server shows of a Session.
@@ -109,6 +110,16 @@ func pods(want ...string) Fact {
 		}
 		slices.Sort(have)
 		return differs("pods", want, have)
+	}
+}
+
+// told wants a word in what the newest run is told.
+func told(word string) Fact {
+	return func(s Seen) string {
+		if last := len(s.Configs) - 1; last < 0 || !strings.Contains(s.Configs[last].Data[contract.ConfigFile], word) {
+			return fmt.Sprintf("the run is not told of %q", word)
+		}
+		return ""
 	}
 }
 

@@ -181,6 +181,28 @@ func deletePod(s Stage) {
 	must(s, s.API().Delete(s.Context(), newestPod(s)))
 }
 
+// unlabelPod takes every label of ours off the newest pod.
+func unlabelPod(s Stage) {
+	s.Helper()
+	retryConflicts(s, func() error {
+		pod := newestPod(s)
+		pod.Labels = nil
+		return s.API().Update(s.Context(), pod)
+	})
+}
+
+// podUnready is a pod whose node, or whose sidecar, does not answer.
+func podUnready(s Stage) {
+	s.Helper()
+	editPodStatus(s, func(pod *corev1.Pod) {
+		for i := range pod.Status.Conditions {
+			if c := &pod.Status.Conditions[i]; c.Type == corev1.PodReady {
+				c.Status, c.Reason = corev1.ConditionFalse, "NodeNotReady"
+			}
+		}
+	})
+}
+
 // podVanishes is somebody who forces a pod out of the API server, our finalizer included.
 func podVanishes(s Stage) {
 	s.Helper()

@@ -15,7 +15,8 @@ import (
 func stops() []Scenario {
 	return []Scenario{
 		suspendedBeforeStart(), suspendedWhileRunning(), suspendedTooLate(), suspendedAfterFailure(), suspendedThenDeleted(), suspendedUnscheduled(),
-		unsavedWork(), resumedAtOnce(), deadlineWhileRunning(), deadlineWhileUnscheduled(), deadlineBetweenRuns(), deadlineExtended(), podDeleted(),
+		unsavedWork(), resumedAtOnce(), deadlineWhileRunning(), deadlineWhileUnscheduled(), deadlineBetweenRuns(), deadlineExtended(),
+		deadlineOfClassThatIsGone(), labelsTakenOff(), podNotReady(), podDeleted(),
 		podDeletedUnscheduled(), nodeUnreachable(), vanished(), vanishedWithPushBranch(), deletedInBackground(), deletedInForeground(), deletedAfterEnd(),
 	}
 }
@@ -176,6 +177,41 @@ func deadlineExtended() Scenario {
 			{When: "it gets more time", Do: []Action{editSession(func(o *v1alpha1.Session) { o.Spec.ActiveDeadlineSeconds = new(int64(120)) })}, Want: Running()},
 			{When: "the first deadline passes", Do: []Action{pass(time.Minute)}, Want: Running()},
 			{When: "the second deadline passes", Do: []Action{pass(time.Minute)}, Want: Stopping(v1alpha1.ReasonTerminating)},
+		},
+	}
+}
+
+func deadlineOfClassThatIsGone() Scenario {
+	short := func(l *v1alpha1.ClassLimits) {
+		l.ActiveDeadlineSeconds = &v1alpha1.SecondsLimit{Default: new(int64(2))}
+	}
+	return Scenario{
+		Name: "the class whose deadline holds is deleted", Given: []client.Object{opencode().Limits(short).Obj(), anthropic(), shared().Obj()},
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "the class is deleted", Do: []Action{remove(opencode().Obj())}, Want: Running()},
+			{When: "the time is up", Do: []Action{pass(2 * time.Second)}, Want: Stopping(v1alpha1.ReasonTerminating)},
+		},
+	}
+}
+
+func labelsTakenOff() Scenario {
+	return Scenario{
+		Name: "somebody takes our labels off a pod", Given: everything(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "the labels go", Do: []Action{unlabelPod}, Want: Running(), Also: []Fact{pods("fix-login-sandbox-1 Running"), run(1)}},
+			{When: "the agent reports success", Do: []Action{agentReports(success())}, Want: Succeeded(), Also: []Fact{run(1)}},
+		},
+	}
+}
+
+func podNotReady() Scenario {
+	return Scenario{
+		Name: "a pod stops being ready while its agent works", Given: everything(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "the node does not answer for a while", Do: []Action{podUnready}, Want: Running()},
 		},
 	}
 }

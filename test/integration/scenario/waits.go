@@ -348,7 +348,7 @@ func credentialsChangedBeforePod() Scenario {
 			},
 			{
 				When: "the quota goes", Do: []Action{remove(quota()), pass(5 * time.Minute)}, Want: Starting(v1alpha1.ReasonStarting),
-				Also: []Fact{paidBy("shared"), run(1)},
+				Also: []Fact{paidBy("shared"), run(1), told("NEW")},
 			},
 		},
 	}
