@@ -13,8 +13,10 @@ import (
 
 // rescued is what became of the work in all repositories.
 type rescued struct {
-	commits  []contract.Commit
-	worked   bool
+	commits []contract.Commit
+	worked  bool
+	// unseen is true when an error hid what became of a repository.
+	unseen   bool
 	unsaved  bool
 	problems []string
 	// interrupted is true when the sandbox was asked to stop before all of it was done.
@@ -29,7 +31,11 @@ func (r *run) save(ctx context.Context, result agent.Result) rescued {
 	}
 	r.workspace.CleanUp()
 	if err := r.workspace.Prepare(); err != nil {
-		return rescued{unsaved: true, problems: []string{fmt.Sprintf("the work cannot be saved: %v", err)}}
+		for _, clone := range r.clones {
+			all.add(clone, workspace.Saved{Unseen: true, Unsaved: true, Problem: err.Error()})
+		}
+		r.transcript.Note("The work cannot be saved: %v", err)
+		return all
 	}
 	message := r.commitMessage(result.Summary)
 	for _, clone := range r.clones {
@@ -42,6 +48,7 @@ func (r *run) save(ctx context.Context, result agent.Result) rescued {
 
 func (all *rescued) add(clone *workspace.Clone, saved workspace.Saved) {
 	all.worked = all.worked || saved.Worked
+	all.unseen = all.unseen || saved.Unseen
 	all.unsaved = all.unsaved || saved.Unsaved
 	if saved.Commit.Commit != "" {
 		all.commits = append(all.commits, saved.Commit)
@@ -86,14 +93,29 @@ func (r *run) commitMessage(summary string) string {
 	return fmt.Sprintf("%s\n\nSandkeep-Session: %s/%s\nSandkeep-Run: %d\n", subject, r.config.Session.Namespace, r.config.Session.Name, r.config.Session.Run)
 }
 
+// withoutEvidence is the failure of a run that nothing shows to have worked. Where an error hid what the agent did, silence is not
+// the cause: it is nil when the error is a reason to fail by itself.
+func (all *rescued) withoutEvidence() *failure.Failure {
+	switch {
+	case !all.unseen:
+		return failure.New(contract.AgentSilent, "The agent ended without an answer, a tool call or a change; check the model and the credential, and see the session's log")
+	case len(all.problems) > 0:
+		return nil
+	case all.interrupted:
+		return failure.New(contract.Stopped, "The sandbox was asked to stop before it could see what the agent had done")
+	default:
+		return failure.New(contract.AgentSilent, "The agent ended without an answer or a tool call, and what it changed cannot be seen; see the session's log for the reason")
+	}
+}
+
 // judge makes the report. Success takes the agent's claim, evidence of work (what it said or did, or a change in a
 // repository: a program that edits files and prints nothing has worked), and that everything to be pushed was pushed.
 func (r *run) judge(result agent.Result, saved rescued) contract.Report {
+	problems := strings.Join(saved.problems, "; ")
 	fault := result.Failure
 	if fault == nil && !result.Evidence && !saved.worked {
-		fault = failure.New(contract.AgentSilent, "The agent ended without an answer, a tool call or a change; check the model and the credential, and see the session's log")
+		fault = saved.withoutEvidence()
 	}
-	problems := strings.Join(saved.problems, "; ")
 	switch {
 	case fault == nil && problems != "" && saved.interrupted:
 		fault = failure.New(contract.Stopped, "The sandbox was asked to stop before the work was pushed: %s", problems)

@@ -60,6 +60,7 @@ func (w *Workspace) checkOut(ctx context.Context, g git, c *Clone) error {
 		return identify(ctx, g) // a repository without commits
 	}
 	c.Base = start.commit
+	c.origin = append(c.origin, start.commit) // which may be on no branch or tag, as that of a pull request
 	args := []string{"checkout", "--quiet", "--detach", start.commit}
 	if start.branch != "" {
 		args = []string{"checkout", "--quiet", "-B", start.branch, "--track", "refs/remotes/origin/" + start.branch}

@@ -10,6 +10,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"syscall"
 )
 
 // refs are what a repository's .git says of its branches, read as data: no program, configuration or link in it is followed.
@@ -33,12 +34,47 @@ const (
 	maxRefDepth   = 16
 )
 
-// errNoGit and errLinkedGit say what an agent did to .git.
+// What an agent did to a clone. Nothing else is ever said by these errors, because they count as evidence of work; see
+// isDamage.
 var (
+	errNoClone   = errors.New("its directory is gone")
 	errNoGit     = errors.New("its .git directory is gone")
 	errLinkedGit = errors.New("its .git is no longer a directory of its own")
 	errDamaged   = errors.New("its .git directory is damaged")
 )
+
+// errOdd is returned for a file that git would not have written.
+var errOdd = errors.New("it is not a file of git's")
+
+// isDamage reports that an error tells what an agent did to a clone. A disk that cannot be read, a command that was stopped or
+// a lack of memory befall the clone of an idle agent just as well.
+func isDamage(err error) bool {
+	for _, done := range []error{errNoClone, errNoGit, errLinkedGit, errDamaged, errNotDescending} {
+		if errors.Is(err, done) {
+			return true
+		}
+	}
+	return false
+}
+
+// isChange reports that something in a clone is missing, locked or of another kind than what git made: it was none of that when
+// the agent started.
+func isChange(err error) bool {
+	for _, kind := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOTDIR, bufio.ErrTooLong, errOdd, errTaken} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// unreadable tells damage of a part of .git from a failure to read it.
+func unreadable(part string, err error) error {
+	if isChange(err) {
+		return fmt.Errorf("%w: %s: %w", errDamaged, part, err)
+	}
+	return fmt.Errorf("its .git directory cannot be read: %s: %w", part, err)
+}
 
 var hash = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
@@ -55,8 +91,8 @@ func readRefs(root *os.Root, dir string) (refs, error) {
 	if err := r.readLoose(root, base, "refs/heads", 0); err != nil {
 		return refs{}, err
 	}
-	if commit, err := readRef(root, base, "refs/stash"); err == nil {
-		r.all["refs/stash"] = commit
+	if err := r.readOne(root, base, "refs/stash"); err != nil {
+		return refs{}, err
 	}
 	r.exclude, _ = readSmall(root, path.Join(base, "info/exclude"), maxExclude)
 	return r, r.readHead(root, base)
@@ -65,11 +101,16 @@ func readRefs(root *os.Root, dir string) (refs, error) {
 // checkGitDir makes sure that a repository and its object store are where they were cloned to.
 func checkGitDir(root *os.Root, dir string) error {
 	if err := noLinks(root, dir); err != nil {
-		return fmt.Errorf("its directory is gone: %w", err)
+		if isChange(err) {
+			return fmt.Errorf("%w: %w", errNoClone, err)
+		}
+		return fmt.Errorf("its directory cannot be read: %w", err)
 	}
 	for _, name := range []string{".git", ".git/objects", ".git/refs"} {
 		stat, err := root.Lstat(path.Join(dir, name))
 		switch {
+		case err != nil && !isChange(err):
+			return unreadable(name, err)
 		case err != nil && name == ".git":
 			return errNoGit
 		case err != nil:
@@ -84,7 +125,7 @@ func checkGitDir(root *os.Root, dir string) error {
 func (r *refs) readHead(root *os.Root, base string) error {
 	text, err := readSmall(root, path.Join(base, "HEAD"), maxRefFile)
 	if err != nil {
-		return fmt.Errorf("%w: HEAD: %w", errDamaged, err)
+		return unreadable("HEAD", err)
 	}
 	head := strings.TrimSpace(string(text))
 	if hash.MatchString(head) {
@@ -112,7 +153,7 @@ func (r *refs) readPacked(root *os.Root, base string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w: packed-refs: %w", errDamaged, err)
+		return unreadable("packed-refs", err)
 	}
 	defer func() { _ = file.Close() }()
 	lines := bufio.NewScanner(io.LimitReader(file, maxPackedRefs))
@@ -122,7 +163,10 @@ func (r *refs) readPacked(root *os.Root, base string) error {
 			r.all[name] = commit
 		}
 	}
-	return lines.Err()
+	if err := lines.Err(); err != nil {
+		return unreadable("packed-refs", err)
+	}
+	return nil
 }
 
 func isLocal(name string) bool {
@@ -130,24 +174,42 @@ func isLocal(name string) bool {
 }
 
 func (r *refs) readLoose(root *os.Root, base, folder string, depth int) error {
-	entries, err := fs.ReadDir(root.FS(), path.Join(base, folder))
-	if errors.Is(err, fs.ErrNotExist) {
+	stat, err := root.Lstat(path.Join(base, folder))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case err != nil:
+		return unreadable(folder, err)
+	case !stat.IsDir() || depth > maxRefDepth || len(r.all) > maxRefs:
+		return fmt.Errorf("%w: %s is not what git made", errDamaged, folder)
 	}
-	if err != nil || depth > maxRefDepth || len(r.all) > maxRefs {
-		return fmt.Errorf("%w: %s cannot be read", errDamaged, folder)
+	entries, err := fs.ReadDir(root.FS(), path.Join(base, folder))
+	if err != nil {
+		return unreadable(folder, err)
 	}
 	for _, entry := range entries {
 		name := path.Join(folder, entry.Name())
 		if entry.IsDir() {
-			if err := r.readLoose(root, base, name, depth+1); err != nil {
-				return err
-			}
-			continue
+			err = r.readLoose(root, base, name, depth+1)
+		} else {
+			err = r.readOne(root, base, name)
 		}
-		if commit, err := readRef(root, base, name); err == nil {
-			r.all[name] = commit
+		if err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// readOne adds a loose ref. One that is missing or holds nonsense is passed over, as git does; one that cannot be read is not,
+// since work may depend on it.
+func (r *refs) readOne(root *os.Root, base, name string) error {
+	commit, err := readRef(root, base, name)
+	switch {
+	case err == nil:
+		r.all[name] = commit
+	case !isChange(err):
+		return unreadable(name, err)
 	}
 	return nil
 }
@@ -159,7 +221,7 @@ func readRef(root *os.Root, base, name string) (string, error) {
 	}
 	commit := strings.TrimSpace(string(text))
 	if !hash.MatchString(commit) {
-		return "", errDamaged
+		return "", errOdd
 	}
 	return commit, nil
 }
@@ -173,7 +235,7 @@ func readSmall(root *os.Root, name string, limit int64) ([]byte, error) {
 	defer func() { _ = file.Close() }()
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
+		return nil, fmt.Errorf("%w: %s has more than %d bytes", errOdd, name, limit)
 	}
 	return data, err
 }
@@ -185,7 +247,7 @@ func openRegular(root *os.Root, name string) (*os.File, error) {
 		return nil, err
 	}
 	if !stat.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
+		return nil, fmt.Errorf("%w: it is not a regular file", errOdd)
 	}
 	return root.Open(name)
 }

@@ -14,9 +14,11 @@ import (
 type Saved struct {
 	// Commit is the head that the run left; Commit.Commit is empty when the run made nothing.
 	Commit contract.Commit
-	// Worked is true when the agent committed or changed anything: evidence of work. In a clone of an earlier run only
-	// commits count, because changes may have been there before.
+	// Worked is true when the agent committed or changed anything: evidence of work. A commit that the origin has already is
+	// none, whatever is checked out. In a clone of an earlier run only commits count, because changes may have been there before.
 	Worked bool
+	// Unseen is true when an error hid what the agent did. Work is then neither proven nor ruled out.
+	Unseen bool
 	// Unsaved is true when there is work that is on no branch of the origin.
 	Unsaved bool
 	// Problem says why what should have been pushed is not, or what could not be saved; empty when all went well.
@@ -32,8 +34,7 @@ func (w *Workspace) Save(ctx context.Context, c *Clone, message string, beforePu
 	saved := Saved{Commit: contract.Commit{Repository: PublicURL(c.URL), Branch: c.PushBranch}}
 	s, err := w.open(c)
 	if err != nil {
-		saved.Worked = true // a clone does not break by itself
-		return saved.lost(err)
+		return saved.hidden(err)
 	}
 	defer func() { _ = s.root.Close() }()
 	if c.PushBranch == "" {
@@ -42,7 +43,8 @@ func (w *Workspace) Save(ctx context.Context, c *Clone, message string, beforePu
 		saved = s.bring(ctx, w, saved, message, beforePush)
 	}
 	if c.Kept {
-		saved.Worked = s.refs.head != c.Base
+		made, err := s.made(ctx, s.refs.head)
+		saved.Worked, saved.Unseen = made, saved.Unseen || err != nil
 	}
 	return saved
 }
@@ -54,23 +56,52 @@ func (s Saved) lost(err error) Saved {
 	return s
 }
 
+// hidden notes that work could not be looked at. What the agent did to the clone is evidence of work; any other error is none.
+func (s Saved) hidden(err error) Saved {
+	if isDamage(err) {
+		s.Worked = true
+	} else {
+		s.Unseen = true
+	}
+	return s.lost(err)
+}
+
 // inspect finds out what there is, without changing or sending anything.
 func (s *store) inspect(ctx context.Context, saved Saved) Saved {
-	if s.refs.head != s.clone.Base {
+	made, err := s.made(ctx, s.refs.head)
+	if err != nil {
+		return saved.hidden(err)
+	}
+	if made {
 		saved.Commit.Commit = s.refs.head
 		saved.Worked = true
 	}
 	changed, err := s.hasChanges(ctx)
 	if err != nil {
-		return saved.lost(err)
+		return saved.hidden(err)
 	}
 	saved.Worked = saved.Worked || changed
 	ahead, err := s.anyUnknown(ctx, s.allCommits(), s.clone.origin)
 	if err != nil {
-		return saved.lost(err)
+		return saved.hidden(err)
 	}
 	saved.Unsaved = changed || ahead
 	return saved
+}
+
+// made reports that the run made a commit: it is there, and neither the origin nor what the run began with has it.
+func (s *store) made(ctx context.Context, commit string) (bool, error) {
+	if commit == "" || commit == s.clone.Base {
+		return false, nil
+	}
+	if err := s.checkCommit(ctx, commit); err != nil {
+		return false, err
+	}
+	known := s.clone.origin
+	if s.clone.Base != "" {
+		known = append([]string{s.clone.Base}, known...)
+	}
+	return s.anyUnknown(ctx, []string{commit}, known)
 }
 
 // hasChanges reports that the work tree differs from what is checked out.
@@ -99,19 +130,18 @@ func (s *store) allCommits() []string {
 // bring commits and pushes. The agent's own commits are pushed even where its uncommitted changes cannot be committed.
 func (s *store) bring(ctx context.Context, w *Workspace, saved Saved, message string, beforePush func()) Saved {
 	if err := s.checkHead(ctx); err != nil {
-		saved.Worked = true
-		return saved.lost(err)
+		return saved.hidden(err)
 	}
 	head, left := s.commitRest(ctx, &saved, message)
 	if left != nil {
 		saved = saved.lost(left)
 	}
-	saved.Worked = saved.Worked || head != s.clone.Base
-	if head != s.clone.Base {
-		saved.Commit.Commit = head
-	}
 	ahead, err := s.anyUnknown(ctx, []string{head}, s.clone.origin)
-	if err == nil && ahead {
+	if err != nil {
+		return saved.hidden(errors.Join(err, left))
+	}
+	if ahead {
+		saved.Worked = true
 		err = s.pushHead(ctx, w, head, beforePush)
 		saved.Commit.Commit, saved.Commit.Pushed = head, err == nil
 	}
@@ -127,8 +157,8 @@ func (s *store) checkHead(ctx context.Context) error {
 	if head == "" && s.clone.Base == "" {
 		return nil
 	}
-	if head == "" || !s.isCommit(ctx, head) {
-		return fmt.Errorf("%w: the commit that is checked out is missing", errDamaged)
+	if err := s.checkCommit(ctx, head); err != nil {
+		return err
 	}
 	descends, err := s.isAncestor(ctx, s.clone.Base, head)
 	if err == nil && !descends {
@@ -137,14 +167,24 @@ func (s *store) checkHead(ctx context.Context) error {
 	return err
 }
 
+// checkCommit makes sure that a commit that is checked out exists.
+func (s *store) checkCommit(ctx context.Context, commit string) error {
+	there, err := s.isCommit(ctx, commit)
+	if err == nil && !there {
+		return fmt.Errorf("%w: the commit that is checked out is missing", errDamaged)
+	}
+	return err
+}
+
 // commitRest commits what is not committed yet. The error says what could not be; head is what there is to push anyway.
 func (s *store) commitRest(ctx context.Context, saved *Saved, message string) (head string, err error) {
 	work, err := s.stage(ctx)
 	if err != nil {
-		saved.Worked = true
+		*saved = saved.hidden(err)
 		return s.refs.head, err
 	}
 	head = s.refs.head
+	saved.Worked = saved.Worked || work.changed
 	if work.changed {
 		if head, err = s.commit(ctx, work.tree, message); err != nil {
 			return s.refs.head, err

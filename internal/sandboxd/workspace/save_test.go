@@ -255,7 +255,7 @@ func TestPushesAreRejected(t *testing.T) {
 		b := newBench(t)
 		c := b.mustClone(b.demo())
 		b.sh(c, "echo work >work")
-		if s := b.Save(cancelled(), c, "message", func() {}); !s.Unsaved || !s.Worked || s.Problem == "" {
+		if s := b.Save(cancelled(), c, "message", func() {}); !s.Unsaved || !s.Unseen || s.Worked || s.Problem == "" {
 			t.Errorf("got %+v", s)
 		}
 	})

@@ -72,9 +72,22 @@ func (w *Workspace) gitDir(found refs, base string) (string, error) {
 	return dir, err
 }
 
-// isCommit reports that a commit is there, and is one.
-func (s *store) isCommit(ctx context.Context, commit string) bool {
-	return resolve(ctx, s.git, commit) == commit
+// isCommit reports that a commit is there, and is one. git says that it is not by its exit code; any other failure says nothing.
+func (s *store) isCommit(ctx context.Context, commit string) (bool, error) {
+	if commit == "" {
+		return false, nil
+	}
+	found, err := s.run(ctx, "rev-parse", "--quiet", "--verify", "--end-of-options", commit+"^{commit}")
+	if saysNo(err) {
+		return false, nil
+	}
+	return strings.TrimSpace(found) == commit, err
+}
+
+// saysNo is true for a git command that ended well, with no for an answer.
+func saysNo(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() == 1
 }
 
 // isAncestor reports that descendant was built upon ancestor; everything was built upon nothing.
@@ -83,8 +96,7 @@ func (s *store) isAncestor(ctx context.Context, ancestor, descendant string) (bo
 		return true, nil
 	}
 	_, err := s.run(ctx, "merge-base", "--is-ancestor", ancestor, descendant)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 1 {
+	if saysNo(err) {
 		return false, nil
 	}
 	return err == nil, err
