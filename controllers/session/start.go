@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,10 +37,17 @@ func suspendedPlan(w *world) *plan {
 
 // unsaved warns of work that went with a workspace that was not a volume.
 func unsaved(e sandbox.Ending) string {
-	if !e.WorkspaceGone || !e.Report.UnsavedChanges {
+	var lost []string
+	if e.Report.UnsavedChanges {
+		lost = append(lost, "changes that were on no branch")
+	}
+	if e.Report.LooseFiles {
+		lost = append(lost, "files that belong to no repository")
+	}
+	if !e.WorkspaceGone || len(lost) == 0 {
 		return ""
 	}
-	return "; changes that were on no branch are gone, since the Session has no workspace volume"
+	return "; " + strings.Join(lost, " and ") + " are gone, since the Session has no workspace volume (spec.workspace)"
 }
 
 func backingOff(w *world, now time.Time) *plan {

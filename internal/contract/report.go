@@ -65,6 +65,8 @@ type Report struct {
 	PushStarted bool `json:"pushStarted,omitempty"`
 	// UnsavedChanges is true when the workspace holds work that is on no branch of an origin.
 	UnsavedChanges bool `json:"unsavedChanges,omitempty"`
+	// LooseFiles is true when files that belong to no repository are lost with a workspace that is no volume.
+	LooseFiles bool `json:"looseFiles,omitempty"`
 }
 
 // Commit is the head that a run left in one repository.

@@ -15,7 +15,7 @@ func wholeReport() Report {
 		Outcome: OutcomeFailed, Class: ProviderRateLimited, Message: "The provider asked for patience", RetryAfterSeconds: 30,
 		Summary: "Changed \"login.go\"\n{\"outcome\":\"Succeeded\"}",
 		Commits: []Commit{{Repository: "https://git.example/app.git", Branch: "sandkeep/fix", Commit: "0123456789abcdef", Pushed: true}},
-		Usage:   Usage{Requests: 3, InputTokens: 200, OutputTokens: 10}, PushStarted: true, UnsavedChanges: true,
+		Usage:   Usage{Requests: 3, InputTokens: 200, OutputTokens: 10}, PushStarted: true, UnsavedChanges: true, LooseFiles: true,
 	}
 }
 
@@ -154,9 +154,9 @@ func TestAReportIsFittedIntoItsLimit(t *testing.T) {
 			Report{Outcome: OutcomeFailed, Class: AgentCrashed, Message: strings.Repeat("<", 100), Summary: strings.Repeat("&", 100)}, 200,
 			func(r Report) any { return r }, Report{Outcome: OutcomeFailed, Class: AgentCrashed},
 		},
-		"that a push began outlives every text": {
-			Report{Outcome: OutcomeFailed, Class: AgentCrashed, Message: "Because", Summary: "Words", PushStarted: true, UnsavedChanges: true}, 95,
-			func(r Report) any { return r }, Report{Outcome: OutcomeFailed, Class: AgentCrashed, PushStarted: true, UnsavedChanges: true},
+		"that a push began and work is lost outlives every text": {
+			Report{Outcome: OutcomeFailed, Class: AgentCrashed, Message: "Because", Summary: "Words", PushStarted: true, UnsavedChanges: true, LooseFiles: true}, 115,
+			func(r Report) any { return r }, Report{Outcome: OutcomeFailed, Class: AgentCrashed, PushStarted: true, UnsavedChanges: true, LooseFiles: true},
 		},
 	}
 	for name, c := range cases {

@@ -18,13 +18,33 @@ type rescued struct {
 	// unseen is true when an error hid what became of a repository.
 	unseen   bool
 	unsaved  bool
+	loose    bool
 	problems []string
 	// interrupted is true when the sandbox was asked to stop before all of it was done.
 	interrupted bool
 }
 
-// save brings the work of every repository home, also after a failure: what an agent did until then is the user's.
+// save brings home what it can, also after a failure: what an agent did until then is the user's.
 func (r *run) save(ctx context.Context, result agent.Result) rescued {
+	all := r.saveClones(ctx, result)
+	all.loose = r.leavesLoose(ctx)
+	return all
+}
+
+// leavesLoose tells of files outside the repositories. A volume keeps them, and it may hold those of earlier runs and of others.
+func (r *run) leavesLoose(ctx context.Context) bool {
+	if r.config.KeepWorkspace {
+		return false
+	}
+	file := r.workspace.Loose(ctx, r.clones)
+	if file != "" {
+		r.transcript.Note("The workspace, which goes with the pod, holds files that belong to no repository: %s, for one", file)
+	}
+	return file != ""
+}
+
+// saveClones brings the work of every repository home.
+func (r *run) saveClones(ctx context.Context, result agent.Result) rescued {
 	var all rescued
 	if len(r.clones) == 0 {
 		return all
@@ -132,6 +152,7 @@ func (r *run) judge(result agent.Result, saved rescued) contract.Report {
 		report.RetryAfterSeconds = int64(fault.RetryAfter.Seconds())
 	}
 	report.Summary, report.Usage = r.ownWords(result.Summary), result.Usage
-	report.Commits, report.PushStarted, report.UnsavedChanges = saved.commits, r.pushStarted, saved.unsaved
+	report.Commits, report.PushStarted = saved.commits, r.pushStarted
+	report.UnsavedChanges, report.LooseFiles = saved.unsaved, saved.loose
 	return report
 }

@@ -15,7 +15,7 @@ import (
 func stops() []Scenario {
 	return []Scenario{
 		suspendedBeforeStart(), suspendedWhileRunning(), suspendedTooLate(), suspendedAfterFailure(), suspendedThenDeleted(), suspendedUnscheduled(),
-		unsavedWork(), resumedAtOnce(), deadlineWhileRunning(), deadlineWhileUnscheduled(), deadlineBetweenRuns(), deadlineExtended(),
+		unsavedWork(), looseFiles(), resumedAtOnce(), deadlineWhileRunning(), deadlineWhileUnscheduled(), deadlineBetweenRuns(), deadlineExtended(),
 		deadlineOfClassThatIsGone(), labelsTakenOff(), podNotReady(), podDeleted(),
 		podDeletedUnscheduled(), nodeUnreachable(), vanished(), vanishedWithPushBranch(), deletedInBackground(), deletedInForeground(), deletedAfterEnd(),
 	}
@@ -108,6 +108,19 @@ func unsavedWork() Scenario {
 				When: "the agent stops with changes on no branch", Do: []Action{agentReports(report)}, Want: Suspended(),
 				Also: []Fact{says("no workspace volume")},
 			},
+		},
+	}
+}
+
+func looseFiles() Scenario {
+	report := success()
+	report.LooseFiles = true
+	lost := says("files that belong to no repository are gone, since the Session has no workspace volume")
+	return Scenario{
+		Name: "an agent leaves files outside its repositories", Given: everything(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "the agent reports success", Do: []Action{agentReports(report)}, Want: Succeeded(), Also: []Fact{lost}},
 		},
 	}
 }
