@@ -1,9 +1,13 @@
 package session
 
 import (
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/sandbox"
 )
 
@@ -38,6 +42,7 @@ var consequences = map[string]consequence{
 
 // concluded is what follows from the ending of a run.
 func concluded(w *world, e sandbox.Ending, podName string, run int32, started bool, now time.Time) *plan {
+	e.Untold = e.Untold || (started && w.vanished(podName) && !w.onVolume(run))
 	end := &ending{Ending: e, run: run, podName: podName}
 	if e.Class == "" {
 		return &plan{phase: succeeded, reason: v1alpha1.ReasonSucceeded, message: "The agent finished its work" + unsaved(e), ended: end}
@@ -45,7 +50,7 @@ func concluded(w *world, e sandbox.Ending, podName string, run int32, started bo
 	if e.Class == v1alpha1.FailureDeadlineExceeded {
 		end.Message = w.deadlineMessage()
 	}
-	end.Message += unsaved(e)
+	end.Message = withLoss(end.Message, e)
 	c := consequences[e.Class]
 	end.counted = c.counted
 	if c.retried && mayRepeat(w, e, started) && (!c.counted || failures(w) < w.terms().BackoffLimit) {
@@ -54,6 +59,23 @@ func concluded(w *world, e sandbox.Ending, podName string, run int32, started bo
 		return &plan{phase: retrying, reason: e.Class, message: retryMessage(end.Message, end.next), ended: end, wake: end.next}
 	}
 	return &plan{phase: failed, reason: e.Class, message: end.Message, ended: end}
+}
+
+// vanished is true when a pod can tell nothing of itself any more.
+func (w *world) vanished(podName string) bool {
+	return !slices.ContainsFunc(w.pods, func(p corev1.Pod) bool { return p.Name == podName })
+}
+
+// onVolume is true when the workspace of a run was a volume, which outlives the pod: by what the run was told, and where that
+// cannot be seen, by what is there or is asked for.
+func (w *world) onVolume(run int32) bool {
+	if c := w.configOf(run); c != nil {
+		if config, err := contract.DecodeConfig([]byte(c.Data[contract.ConfigFile])); err == nil {
+			return config.KeepWorkspace
+		}
+	}
+	ofClass := w.class != nil && w.class.Spec.Workspace != nil
+	return w.workspace != nil || w.session.Spec.Workspace != nil || ofClass
 }
 
 // mayRepeat is false when a run whose result is unknown may have pushed something: doing it again could do it twice.

@@ -37,6 +37,10 @@ func suspendedPlan(w *world) *plan {
 
 // unsaved warns of work that went with a workspace that was not a volume.
 func unsaved(e sandbox.Ending) string {
+	const because = "since the Session has no workspace volume (spec.workspace)"
+	if e.Untold {
+		return "; work that was not pushed is gone with the pod, " + because
+	}
 	var lost []string
 	if e.Report.UnsavedChanges {
 		lost = append(lost, "changes that were on no branch")
@@ -47,7 +51,18 @@ func unsaved(e sandbox.Ending) string {
 	if !e.WorkspaceGone || len(lost) == 0 {
 		return ""
 	}
-	return "; " + strings.Join(lost, " and ") + " are gone, since the Session has no workspace volume (spec.workspace)"
+	return "; " + strings.Join(lost, " and ") + " are gone, " + because
+}
+
+// withLoss adds to a failure what was lost by it. A long message gives way, since a condition is cut at its end, where this and the
+// time of the next run stand.
+func withLoss(message string, e sandbox.Ending) string {
+	const nextRun = 64
+	lost := unsaved(e)
+	if lost == "" {
+		return message
+	}
+	return contract.OneLine(message, maxConditionMessage-len(lost)-nextRun) + lost
 }
 
 func backingOff(w *world, now time.Time) *plan {

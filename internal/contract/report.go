@@ -61,6 +61,8 @@ type Report struct {
 	// Interim is true for a report that was left behind while the run went on. Whoever finds it knows that sandboxd ended
 	// before it could say how the run did.
 	Interim bool `json:"interim,omitempty"`
+	// AgentStarted is true in an interim report once the agent has run, and so may have left work.
+	AgentStarted bool `json:"agentStarted,omitempty"`
 	// PushStarted is true once anything may have reached a git server.
 	PushStarted bool `json:"pushStarted,omitempty"`
 	// UnsavedChanges is true when the workspace holds work that is on no branch of an origin.

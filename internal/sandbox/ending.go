@@ -51,6 +51,8 @@ type Ending struct {
 	Report contract.Report
 	// WorkspaceGone is true when the workspace went with the pod.
 	WorkspaceGone bool
+	// Untold is true when it did so after the agent had started, and no report says what was in it.
+	Untold bool
 }
 
 // EndingOf reads an ended pod.
@@ -58,18 +60,31 @@ func EndingOf(pod *corev1.Pod) Ending {
 	report, reported := reportOf(pod)
 	e := causeOf(pod, report, reported)
 	e.Report, e.WorkspaceGone = report, workspaceGone(pod)
+	e.Untold = e.WorkspaceGone && !concluded(report, reported) && agentRan(pod, report, reported)
 	return e
+}
+
+// concluded is true for a report that was left at the end of a run.
+func concluded(report contract.Report, reported bool) bool { return reported && !report.Interim }
+
+// agentRan is what an interim report says, which knows when the repositories were cloned. Without one, the agent is taken to have
+// begun with its container.
+func agentRan(pod *corev1.Pod, report contract.Report, reported bool) bool {
+	if reported {
+		return report.AgentStarted
+	}
+	return Started(pod) && neverStarted(pod) == nil
 }
 
 // causeOf prefers what the run itself concluded: its success was one, and the cause of its failure was the cause, whatever became of the
 // pod afterwards. Only where the run was stopped, or was ended before it could tell, Kubernetes knows why.
 func causeOf(pod *corev1.Pod, report contract.Report, reported bool) Ending {
-	concluded := reported && !report.Interim
+	whole := concluded(report, reported)
 	oom := outOfMemory(pod)
 	switch {
-	case concluded && report.Outcome == contract.OutcomeSucceeded:
+	case whole && report.Outcome == contract.OutcomeSucceeded:
 		return Ending{}
-	case concluded && report.Class != contract.Stopped && (oom == nil || report.Class != contract.AgentCrashed):
+	case whole && report.Class != contract.Stopped && (oom == nil || report.Class != contract.AgentCrashed):
 		return told(report)
 	}
 	for _, e := range []*Ending{deadline(pod), evicted(pod), disrupted(pod), oom} {
@@ -77,7 +92,7 @@ func causeOf(pod *corev1.Pod, report contract.Report, reported bool) Ending {
 			return *e
 		}
 	}
-	if concluded {
+	if whole {
 		return told(report)
 	}
 	return unreported(pod)

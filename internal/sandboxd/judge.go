@@ -96,9 +96,7 @@ func (r *run) tell(clone *workspace.Clone, saved workspace.Saved) {
 // becomes of this program.
 func (r *run) pushing() {
 	r.pushStarted = true
-	if err := r.write(r.interim()); err != nil {
-		r.transcript.Note("The report cannot be written: %v", err)
-	}
+	r.leaveInterim()
 }
 
 // maxSubject is the length that git's own tools show of a commit's first line.

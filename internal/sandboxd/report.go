@@ -32,7 +32,7 @@ func (r *run) failed(class contract.FailureClass, message string) contract.Repor
 // interim is the report that is left behind while the run goes on.
 func (r *run) interim() contract.Report {
 	report := r.failed(contract.AgentCrashed, cutShort)
-	report.Interim = true
+	report.Interim, report.AgentStarted = true, r.agentStarted
 	return report
 }
 
@@ -45,6 +45,13 @@ func (r *run) ownWords(text string) string {
 		return ""
 	}
 	return contract.Clean(r.clean(text), maxSummary)
+}
+
+// leaveInterim writes over the interim report what has become known since.
+func (r *run) leaveInterim() {
+	if err := r.write(r.interim()); err != nil {
+		r.transcript.Note("The report cannot be written: %v", err)
+	}
 }
 
 // write leaves a report behind. The file is the kubelet's, mounted by itself, so it is written over and not replaced.

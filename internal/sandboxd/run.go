@@ -21,14 +21,15 @@ import (
 // run is one run on its way.
 type run struct {
 	*Sandbox
-	config      contract.Config
-	limit       int
-	keys        []environment.Key
-	redactor    *redact.Redactor
-	transcript  *transcript.Transcript
-	workspace   *workspace.Workspace
-	clones      []*workspace.Clone
-	pushStarted bool
+	config     contract.Config
+	limit      int
+	keys       []environment.Key
+	redactor   *redact.Redactor
+	transcript *transcript.Transcript
+	workspace  *workspace.Workspace
+	clones     []*workspace.Clone
+	// agentStarted and pushStarted are what a report tells even when this program was killed.
+	agentStarted, pushStarted bool
 }
 
 // configure reads what the manager wrote.
@@ -183,8 +184,10 @@ func (r *run) work(ctx context.Context) agent.Result {
 	return result
 }
 
-// ready lets the readiness probe pass.
+// ready lets the readiness probe pass, and the report tell that there may be work from now on.
 func (r *run) ready() {
+	r.agentStarted = true
+	r.leaveInterim()
 	r.transcript.Note("The agent has started")
 	if err := os.WriteFile(r.Dirs.readyFile(), nil, 0o600); err != nil {
 		r.transcript.Note("The sandbox will not look ready: %v", err)

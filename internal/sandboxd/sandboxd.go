@@ -87,9 +87,7 @@ func (r *run) do(ctx context.Context) (report contract.Report) {
 			report = r.failed(contract.AgentCrashed, fmt.Sprintf("The sandbox's own program failed: %v", p))
 		}
 	}()
-	if err := r.write(r.interim()); err != nil {
-		r.transcript.Note("The report cannot be written: %v", err)
-	}
+	r.leaveInterim()
 	if fault := r.configure(); fault != nil {
 		return r.failed(fault.Class, fault.Message)
 	}

@@ -1,6 +1,8 @@
 package sandboxd_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -38,6 +40,35 @@ func TestI11LooseFilesAreTold(t *testing.T) {
 			if told := strings.Contains(s.out.String(), "belong to no repository"); told != tt.loose {
 				t.Errorf("told in the log: %t", told)
 			}
+		})
+	}
+}
+
+// TestI11TheInterimReportTellsWhetherThereMayBeWork: who is killed while cloning loses nothing.
+func TestI11TheInterimReportTellsWhetherThereMayBeWork(t *testing.T) {
+	tests := map[string]struct {
+		owner, file string
+		started     bool
+	}{
+		"while repositories are cloned": {"/hang/", "workspace/.sandkeep-clone", false},
+		"while the agent is at work":    {"/demo/", "sandkeep/private/ready", true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := strings.Replace(newOrigin(t).url, "/demo/", tt.owner, 1)
+			s := newSandbox(t, "text", "hang").with(contract.Repository{URL: url, Path: "app"})
+			s.start()
+			s.waitFor("the sandbox", func() bool { return exists(filepath.Join(s.root, tt.file)) })
+			message, err := os.ReadFile(s.dirs.TerminationLog)
+			must(t, err)
+			report, err := contract.DecodeReport(string(message))
+			must(t, err)
+			if !report.Interim || report.AgentStarted != tt.started {
+				t.Errorf("report %+v", report)
+			}
+			s.stop()
+			wantFailure(t, s.end(), contract.Stopped)
 		})
 	}
 }

@@ -152,7 +152,7 @@ func outOfMemoryIsFinal() Scenario {
 		Name: "an agent needs more memory than it has", Given: everything(),
 		Steps: []Step{
 			applied(session()), atWork(),
-			{When: "the kernel kills it", Do: []Action{podEnds(outOfMemory)}, Want: Failed(v1alpha1.FailureOutOfMemory)},
+			{When: "the kernel kills it", Do: []Action{podEnds(outOfMemory)}, Want: Failed(v1alpha1.FailureOutOfMemory), Also: []Fact{says(lostUnseen)}},
 		},
 	}
 }
@@ -238,7 +238,7 @@ func nodeLossIsNotCounted() Scenario {
 		return []Step{
 			{
 				When: "the node is drained", Do: []Action{agentStarts, podEnds(drained)}, Want: Retrying(v1alpha1.FailureNodeLost),
-				Also: []Fact{failures(0), nextRunIn(after), run(n)},
+				Also: []Fact{failures(0), nextRunIn(after), run(n), says(lostUnseen)},
 			},
 			{When: "the time comes", Do: []Action{pass(after)}, Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{run(n + 1)}},
 		}

@@ -149,6 +149,16 @@ func says(words string) Fact {
 	}
 }
 
+// saysNothingOf wants that no word of Ready's message alarms anybody.
+func saysNothingOf(words string) Fact {
+	return func(s Seen) string {
+		if c := meta.FindStatusCondition(s.Session.Status.Conditions, v1alpha1.ConditionReady); c != nil && strings.Contains(c.Message, words) {
+			return fmt.Sprintf("Ready says %q, want nothing of %q", c.Message, words)
+		}
+		return ""
+	}
+}
+
 func volume(n int) Fact {
 	return func(s Seen) string { return differs("volume claims", n, len(s.Claims)) }
 }

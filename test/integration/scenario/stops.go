@@ -17,7 +17,7 @@ func stops() []Scenario {
 		suspendedBeforeStart(), suspendedWhileRunning(), suspendedTooLate(), suspendedAfterFailure(), suspendedThenDeleted(), suspendedUnscheduled(),
 		unsavedWork(), looseFiles(), resumedAtOnce(), deadlineWhileRunning(), deadlineWhileUnscheduled(), deadlineBetweenRuns(), deadlineExtended(),
 		deadlineOfClassThatIsGone(), labelsTakenOff(), podNotReady(), podDeleted(),
-		podDeletedUnscheduled(), nodeUnreachable(), vanished(), vanishedWithPushBranch(), deletedInBackground(), deletedInForeground(), deletedAfterEnd(),
+		podDeletedUnscheduled(), nodeUnreachable(), vanished(), vanishedFromVolume(), vanishedWithPushBranch(), deletedInBackground(), deletedInForeground(), deletedAfterEnd(),
 	}
 }
 
@@ -237,7 +237,7 @@ func podDeleted() Scenario {
 			{When: "somebody deletes the pod", Do: []Action{deletePod}, Want: Stopping(v1alpha1.ReasonTerminating)},
 			{
 				When: "the agent stops", Do: []Action{agentReports(failing(contract.Stopped))}, Want: Retrying(v1alpha1.FailureNodeLost),
-				Also: []Fact{pods(), failures(0), nextRunIn(time.Second)},
+				Also: []Fact{pods(), failures(0), nextRunIn(time.Second), saysNothingOf("no workspace volume")},
 			},
 		}, nextRun(time.Second)...),
 	}
@@ -248,7 +248,7 @@ func podDeletedUnscheduled() Scenario {
 		Name: "a pod is deleted by hand before it has a node", Given: everything(),
 		Steps: append([]Step{
 			applied(session()),
-			{When: "somebody deletes the pod", Do: []Action{deletePod}, Want: Retrying(v1alpha1.FailureNodeLost), Also: []Fact{pods(), failures(0)}},
+			{When: "somebody deletes the pod", Do: []Action{deletePod}, Want: Retrying(v1alpha1.FailureNodeLost), Also: []Fact{pods(), failures(0), saysNothingOf("no workspace volume")}},
 		}, nextRun(time.Second)...),
 	}
 }
@@ -275,7 +275,23 @@ func vanished() Scenario {
 			applied(session()), atWork(),
 			{
 				When: "somebody forces it out", Do: []Action{podVanishes}, Want: Retrying(v1alpha1.FailureResultLost),
-				Also: []Fact{pods(), failures(1), says("left no result")},
+				Also: []Fact{pods(), failures(1), says("left no result"), says(lostUnseen)},
+			},
+		}, nextRun(10*time.Second)...),
+	}
+}
+
+// lostUnseen is what is said of work that nobody has told of.
+const lostUnseen = "work that was not pushed is gone with the pod, since the Session has no workspace volume"
+
+func vanishedFromVolume() Scenario {
+	return Scenario{
+		Name: "a pod vanishes and leaves its volume", Given: everything(),
+		Steps: append([]Step{
+			applied(session().Workspace("1Gi", "")), atWork(),
+			{
+				When: "somebody forces it out", Do: []Action{podVanishes}, Want: Retrying(v1alpha1.FailureResultLost),
+				Also: []Fact{pods(), volume(1), says("left no result"), saysNothingOf("gone with the pod")},
 			},
 		}, nextRun(10*time.Second)...),
 	}
