@@ -42,3 +42,14 @@ func TestI8AnErrorDecidesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestI11AFailureOfOurOwnWarnsOfLoss: a run without a transcript fails at its first word.
+func TestI11AFailureOfOurOwnWarnsOfLoss(t *testing.T) {
+	for _, started := range []bool{false, true} {
+		r := &run{Sandbox: &Sandbox{}, limit: fallbackLimit, redactor: redact.New(), agentStarted: started}
+		got := r.do(t.Context())
+		if got.Class != contract.AgentCrashed || !strings.HasPrefix(got.Message, "The sandbox's own program failed") || got.UnsavedChanges != started {
+			t.Errorf("the agent has started %t: report %+v", started, got)
+		}
+	}
+}

@@ -85,6 +85,7 @@ func (r *run) do(ctx context.Context) (report contract.Report) {
 	defer func() {
 		if p := recover(); p != nil {
 			report = r.failed(contract.AgentCrashed, fmt.Sprintf("The sandbox's own program failed: %v", p))
+			report.UnsavedChanges = r.agentStarted // nobody has looked, and it is better to warn in vain
 		}
 	}()
 	r.leaveInterim()
