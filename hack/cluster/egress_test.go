@@ -5,13 +5,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,17 +28,6 @@ const (
 	// neighbourAddr is on another network of the machine, which is no router between the two.
 	neighbourAddr = "198.51.100.6"
 )
-
-// outsideEnv makes this test program be the outside network's servers.
-const outsideEnv = "CLUSTER_TEST_OUTSIDE"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(outsideEnv) != "" {
-		fmt.Fprintln(os.Stderr, serveOutside())
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
 
 // TestEgress starts a cluster of its own whose machine is a network namespace, between some that play the networks around it.
 // No packet leaves those, and the machine's own firewall and settings are not touched.
@@ -67,8 +55,14 @@ func TestEgress(t *testing.T) {
 		w.up(t, "1")
 		w.expectOpen(t)
 	})
-	w.step(t, "closed in place", func() {
+	w.step(t, "closed in place, once the rules of Services lead to the DNS server that says so", func() {
+		const held = 15 * time.Second
+		began := time.Now()
+		w.holdRules(t, held)
 		w.up(t, "")
+		if took := time.Since(began); took < held {
+			t.Errorf("the cluster was up after %s, when rules still led to the DNS server that had ended", took)
+		}
 		w.expectClosed(t)
 	})
 	w.step(t, "a machine that drops forwarded packets is told what helps, which does help", func() {
@@ -150,37 +144,29 @@ func newWorld(t *testing.T) *world {
 // build makes the programs while there is a way to the module proxy; none is left once the world is closed.
 func (w *world) build(t *testing.T) {
 	t.Helper()
-	source, err := findSource()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.launcher = filepath.Join(w.dir, "launcher")
-	if err := goBuild(t.Context(), filepath.Join(source, "hack", "cluster"), w.launcher, ""); err != nil {
-		t.Fatal(err)
-	}
-	l := &launcher{dir: layout.Dir(filepath.Join(w.dir, "cluster")), source: source, progress: newProgress(os.Stderr)}
-	if err := l.buildOnce(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	w.launcher = buildLauncher(t, w.dir)
 	resolvConf := []byte("nameserver 127.0.0.53\nnameserver " + serverAddr + "\n")
 	if err := os.WriteFile(filepath.Join(w.dir, "resolv.conf"), resolvConf, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (w *world) startOutside(t *testing.T) {
+// buildLauncher makes the programs of a cluster in a folder, and the one that starts it.
+func buildLauncher(t *testing.T, dir string) (program string) {
 	t.Helper()
-	self, err := os.Executable()
+	source, err := findSource()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "ip", "netns", "exec", w.name+"o", self)
-	cmd.Env = append(os.Environ(), outsideEnv+"=1")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	program = filepath.Join(dir, "launcher")
+	if err := goBuild(t.Context(), filepath.Join(source, "hack", "cluster"), program, ""); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = errors.Join(cmd.Process.Kill(), cmd.Wait()) })
+	l := &launcher{dir: layout.Dir(filepath.Join(dir, "cluster")), source: source, progress: newProgress(os.Stderr)}
+	if err := l.buildOnce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return program
 }
 
 // command runs a program on the machine of this world: in its network, with its resolv.conf, and with all else of ours.
@@ -206,6 +192,30 @@ func (w *world) up(t *testing.T, egress string) string {
 	out := mustRun(t, cmd)
 	t.Logf("EGRESS=%s up:\n%s", egress, out)
 	return out
+}
+
+// holdRules keeps kube-proxy from doing anything for a time, as a busy machine would.
+func (w *world) holdRules(t *testing.T, held time.Duration) {
+	t.Helper()
+	dir := layout.Dir(filepath.Join(w.dir, "cluster"))
+	record, _, err := dir.Record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	components, err := dir.Components()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(components, func(c layout.Component) bool { return c.Name == "kube-proxy" })
+	signal := func(name string) *exec.Cmd {
+		return exec.Command("nsenter", "--target="+strconv.Itoa(record.Process.PID), "--pid", "--", "kill", "-"+name, strconv.Itoa(components[i].PID))
+	}
+	mustRun(t, signal("STOP"))
+	time.AfterFunc(held, func() {
+		if err := signal("CONT").Run(); err != nil {
+			t.Errorf("kube-proxy does not go on: %v", err)
+		}
+	})
 }
 
 func (w *world) kubectl(t *testing.T, args ...string) {
@@ -327,47 +337,4 @@ func mustRun(t *testing.T, cmd *exec.Cmd) string {
 		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args, " "), err, stdout.String(), stderr.String())
 	}
 	return stdout.String()
-}
-
-// serveOutside answers HTTP requests with the address that they came from, and DNS queries with its own.
-func serveOutside() error {
-	socket, err := net.ListenPacket("udp", serverAddr+":53")
-	if err != nil {
-		return err
-	}
-	go func() {
-		query := make([]byte, 512)
-		for {
-			n, from, err := socket.ReadFrom(query)
-			if err != nil {
-				return
-			}
-			_, _ = socket.WriteTo(answer(query[:n]), from) // who gets no answer asks again
-		}
-	}()
-	return http.ListenAndServe(serverAddr+":80", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		host, _, _ := net.SplitHostPort(r.RemoteAddr) // what net/http wrote
-		_, _ = fmt.Fprintln(rw, "hello", host)
-	}))
-}
-
-// answer makes a DNS response (RFC 1035) to a query for the server's name: its address, or nothing for other types. Names
-// that do not exist have none either.
-func answer(query []byte) []byte {
-	const header, typeA = 12, 1
-	end := header + bytes.IndexByte(query[header:], 0) + 5 // the name's end, a type and a class
-	question := query[header:end]
-	name, qtype := question[:len(question)-4], question[len(question)-3]
-	asked := bytes.EqualFold(name, []byte("\x06server\x07example\x00"))
-	flags, answers := []byte{0x84, 0x00}, byte(0)
-	if !asked {
-		flags[1] = 3 // NXDOMAIN
-	}
-	var record []byte
-	if asked && qtype == typeA {
-		answers = 1
-		record = append([]byte{0xc0, header, 0, typeA, 0, 1, 0, 0, 0, 0, 0, 4}, net.ParseIP(serverAddr).To4()...)
-	}
-	response := append([]byte{query[0], query[1], flags[0], flags[1], 0, 1, 0, answers, 0, 0, 0, 0}, question...)
-	return append(response, record...)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strconv"
@@ -25,12 +26,28 @@ func (l *launcher) furnish(ctx context.Context) error {
 		if err := l.kubectl(ctx, "wait", "--for=condition=Ready", "node/"+layout.NodeName, "--timeout=120s"); err != nil {
 			return l.withLog("kubelet", err)
 		}
-		return l.kubectl(ctx, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
+		return l.dnsServes(ctx)
 	})
 	if err != nil {
 		return err
 	}
 	return l.markComplete()
+}
+
+// dnsServes waits until pods can rely on the DNS server that was applied, and on no earlier one.
+func (l *launcher) dnsServes(ctx context.Context) error {
+	record, _, err := l.dir.Record()
+	if err != nil {
+		return err
+	}
+	if err := l.kubectl(ctx, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s"); err != nil {
+		return err
+	}
+	n := record.Network
+	if err := awaitDNS(ctx, netip.AddrPortFrom(n.DNSService(), dnsPort), n.APIService(), dnsPatience); err != nil {
+		return l.withLog("kube-proxy", err)
+	}
+	return nil
 }
 
 func (l *launcher) markComplete() error {
