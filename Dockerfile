@@ -18,6 +18,8 @@ RUN mkdir -p /out && for program in cmd/*/main.go; do \
       CGO_ENABLED=0 GOOS=linux GOARCH=amd64 go build -trimpath -buildvcs=false \
         -ldflags "-s -w -X main.version=$VERSION" -o /out/ "./cmd/$name" || exit 1; \
     done
+# The licences of all that is compiled into the programs.
+RUN go run ./hack/images licenses /licenses
 RUN mkdir /users && \
     printf 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532::/:/sbin/nologin\n' > /users/passwd && \
     printf 'root:x:0:\nnonroot:x:65532:\n' > /users/group
@@ -69,6 +71,7 @@ LABEL org.opencontainers.image.title="Sandkeep: manager, gateway, keeper and san
       org.opencontainers.image.source="https://github.com/sandkeep/sandkeep"
 COPY --from=debian /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=programs /users/ /etc/
+COPY --from=programs /licenses/ /licenses/
 COPY --from=programs /out/ /
 ENV PATH=/
 USER 65532:65532

@@ -37,7 +37,7 @@ func catalog() []definition {
 			title:    "Sandkeep: manager, gateway, keeper and sandboxd",
 			license:  "Apache-2.0",
 			audience: forEveryone,
-			recipes:  layersOf(trustRecipe, operatorRecipe),
+			recipes:  layersOf(trustRecipe, licensesRecipe, operatorRecipe),
 			config:   v1.Config{User: numericUser(operatorID), WorkingDir: "/", Env: []string{"PATH=/"}},
 		},
 		{

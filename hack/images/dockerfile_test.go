@@ -177,6 +177,18 @@ func TestDockerfileCompilesTheSameWay(t *testing.T) {
 	}
 }
 
+func TestDockerfileHoldsTheSameLicences(t *testing.T) {
+	stages := dockerfile(t)
+	for stage, want := range map[string]string{
+		"programs": "RUN go run ./hack/images licenses " + licensesFolder,
+		"sandkeep": fmt.Sprintf("COPY --from=programs %[1]s/ %[1]s/", licensesFolder),
+	} {
+		if !slices.Contains(stages[stage], want) {
+			t.Errorf("the %s stage does not say %q", stage, want)
+		}
+	}
+}
+
 func TestDockerfileUsesTheGoOfTheModule(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
 	if err != nil {

@@ -21,6 +21,7 @@ const usage = `usage: go run ./hack/images <command> [name...]
   load [name...]    build, then import into the local cluster what it does not hold yet
   push [name...]    build, then push to REGISTRY (default: sandkeep, opencode)
   ref <name>        print the reference of the last build
+  licenses <folder> write the licences of all that the sandkeep image is compiled from
 
 Names: sandkeep, opencode, fixture, claude-code (for tests only: proprietary, never pushed).
 Environment: REGISTRY (default ghcr.io/sandkeep), VERSION (a tag such as v0.1.0; default: a tag made from the content).
@@ -67,6 +68,8 @@ func run(ctx context.Context, args []string) error {
 		return b.push(ctx, names)
 	case "ref":
 		return b.printReference(os.Stdout, names)
+	case "licenses":
+		return b.writeLicenses(ctx, names)
 	}
 	return errUsage
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -91,11 +92,16 @@ func (b *builder) compile(ctx context.Context, out string, packages []string) er
 		"-ldflags", "-s -w -X main.version=" + b.programVersion(),
 		"-o", out + string(filepath.Separator),
 	}, packages...)
+	_, err := output(b.goCommand(ctx, args...))
+	return err
+}
+
+// goCommand is the go command in the checkout, for the platform of the images.
+func (b *builder) goCommand(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := command(ctx, "go", args...)
 	cmd.Dir = b.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+platformOS, "GOARCH="+platformArch)
-	_, err := output(cmd)
-	return err
+	return cmd
 }
 
 func digestOf(path string) (string, error) {
