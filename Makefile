@@ -81,7 +81,7 @@ bench: up ## Measure how many Sessions start in a second, on fake nodes
 ##@ Install on an existing cluster
 
 .PHONY: dist install
-dist: ## Render dist/install.yaml
+dist: ## Render dist/install.yaml and dist/defaults.yaml
 	go run ./hack/dist
 install: ## Build, push to REGISTRY, apply and wait; says first what the cluster lacks
 	CLUSTER=existing go run ./hack/dist install

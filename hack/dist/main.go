@@ -19,9 +19,10 @@ import (
 
 const usage = `usage: go run ./hack/dist [command]
 
-  render     write dist/install.yaml, which installs everything with one kubectl apply (default)
-  preflight  say what the cluster lacks
-  install    preflight, then build, push to REGISTRY, apply and wait
+  render [folder]  write install.yaml, the Kinds and the programs, and defaults.yaml, the shipped classes and providers
+                   (default; the folder is dist)
+  preflight        say what the cluster lacks
+  install          preflight, then build, push to REGISTRY, apply and wait
 
 Environment: REGISTRY and VERSION, of which image references are made; CLUSTER=existing for the cluster of the current
 kubeconfig, else the local one.
@@ -29,9 +30,6 @@ kubeconfig, else the local one.
 
 // errUsage asks main for the usage text.
 var errUsage = errors.New("unknown command")
-
-// file is what render writes, below the top of the checkout.
-const file = "dist/install.yaml"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -59,7 +57,11 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch command {
 	case "render":
-		return render(ctx, source, p)
+		folder := filepath.Join(source.Root, "dist")
+		if len(args) > 1 {
+			folder = args[1]
+		}
+		return render(ctx, source, p, folder)
 	case "preflight":
 		return preflight(ctx, source, p)
 	case "install":
@@ -68,8 +70,8 @@ func run(ctx context.Context, args []string) error {
 	return errUsage
 }
 
-// render writes the file. References follow from REGISTRY and VERSION alone where both are given; otherwise the images are built.
-func render(ctx context.Context, source install.Source, p *install.Progress) error {
+// render writes the files. References follow from REGISTRY and VERSION alone where both are given; otherwise the images are built.
+func render(ctx context.Context, source install.Source, p *install.Progress, folder string) error {
 	var images install.Images
 	err := p.Step("Find the references of the images", func(detail io.Writer) (err error) {
 		images, err = source.References(ctx, detail, install.Shipped...)
@@ -78,15 +80,16 @@ func render(ctx context.Context, source install.Source, p *install.Progress) err
 	if err != nil {
 		return err
 	}
-	return p.Step("Render "+file, func(detail io.Writer) error {
-		objects, err := source.Render(ctx, images)
+	return p.Step("Render "+folder, func(detail io.Writer) error {
+		manifests, err := source.Render(ctx, images)
 		if err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintf(detail, "%d objects, with images %s and %s\n", len(objects), images["sandkeep"], images["opencode"])
-		_, _ = fmt.Fprintf(detail, "Install with: kubectl apply --server-side -f %s\n", file)
-		_, _ = fmt.Fprintln(detail, "On a new cluster run it twice: kubectl asks for all Kinds before it applies the first definition")
-		return install.WriteFile(filepath.Join(source.Root, file), objects)
+		_, _ = fmt.Fprintf(detail, "%d objects, with images %s and %s\n", len(manifests.All()), images["sandkeep"], images["opencode"])
+		_, _ = fmt.Fprintf(detail, "%s holds the Kinds and the programs; %s the shipped classes and providers, once the API server knows the Kinds\n",
+			install.ProgramsFile, install.DefaultsFile)
+		_, _ = fmt.Fprintln(detail, "docs/quick-start.md has the commands that apply them")
+		return manifests.Write(folder)
 	})
 }
 

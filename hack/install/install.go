@@ -2,6 +2,7 @@ package install
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,10 +16,11 @@ import (
 
 // Install applies what config renders to with these images, and waits until it works.
 func (s Source) Install(ctx context.Context, c client.Client, detail io.Writer, images Images) error {
-	objects, err := s.Render(ctx, images)
+	manifests, err := s.Render(ctx, images)
 	if err != nil {
 		return err
 	}
+	objects := manifests.All()
 	if err := Apply(ctx, c, objects); err != nil {
 		return err
 	}
@@ -51,15 +53,25 @@ func (s Source) Kubeconfig() string {
 	return filepath.Join(s.Root, ".cluster", "kubeconfig")
 }
 
-// WriteFile renders one file that installs everything, for kubectl apply --server-side -f.
-func WriteFile(path string, objects []*unstructured.Unstructured) error {
+// The files that Write makes. Each is whole for one kubectl apply, the second once the API server knows the Kinds of the first.
+const (
+	ProgramsFile = "install.yaml"
+	DefaultsFile = "defaults.yaml"
+)
+
+// Write puts the manifests into files of a folder, for kubectl and GitOps.
+func (m Manifests) Write(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("make the folder %s: %w", folder, err)
+	}
+	return errors.Join(writeFile(filepath.Join(folder, ProgramsFile), m.Programs), writeFile(filepath.Join(folder, DefaultsFile), m.Defaults))
+}
+
+func writeFile(path string, objects []*unstructured.Unstructured) error {
 	first, rest := split(objects)
 	text, err := encode(append(first, rest...))
 	if err != nil {
 		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("make the folder of %s: %w", path, err)
 	}
 	if err := os.WriteFile(path, text, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,13 +18,29 @@ import (
 // placeholder is the registry that the manifests of config name; only the images below it are ours to replace.
 const placeholder = "ghcr.io/sandkeep"
 
-// parts are what an installation consists of, in the order in which it is applied: config/default brings the Kinds that the
-// others are of.
-var parts = []string{"config/default", "config/providers", "config/classes"}
+// Manifests is everything that an installation consists of, in the order in which it is applied.
+type Manifests struct {
+	// Programs are the Kinds and what runs: all that the Kinds of Kubernetes are enough for.
+	Programs []*unstructured.Unstructured
+	// Defaults are the shipped providers and classes. Their Kinds come with Programs, and kubectl asks for the Kinds of a whole
+	// file before it applies the first object of it.
+	Defaults []*unstructured.Unstructured
+}
 
-// Render is everything that an installation consists of, with the references of images in the place of those that the files
-// name.
-func (s Source) Render(ctx context.Context, images Images) ([]*unstructured.Unstructured, error) {
+// All is both, for clients that wait until the API server knows the Kinds, as Apply does.
+func (m Manifests) All() []*unstructured.Unstructured { return slices.Concat(m.Programs, m.Defaults) }
+
+// Render makes the manifests, with the references of images in the place of those that the files name.
+func (s Source) Render(ctx context.Context, images Images) (Manifests, error) {
+	programs, err := s.renderParts(ctx, images, "config/default")
+	if err != nil {
+		return Manifests{}, err
+	}
+	defaults, err := s.renderParts(ctx, images, "config/providers", "config/classes")
+	return Manifests{Programs: programs, Defaults: defaults}, err
+}
+
+func (s Source) renderParts(ctx context.Context, images Images, parts ...string) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
 	for _, part := range parts {
 		objects, err := s.build(ctx, part)

@@ -79,11 +79,11 @@ func TestDecodeReadsWhatEncodeWrote(t *testing.T) {
 // Render goes through every manifest of config: each image that is ours is replaced, wherever it is.
 func TestRenderReplacesEveryImage(t *testing.T) {
 	source := checkout(t)
-	objects, err := source.Render(t.Context(), someImages)
+	manifests, err := source.Render(t.Context(), someImages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := encode(objects)
+	text, err := encode(manifests.All())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,17 +97,44 @@ func TestRenderReplacesEveryImage(t *testing.T) {
 	}
 }
 
-func TestWriteFilePutsDefinitionsFirst(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "new", "install.yaml")
-	if err := WriteFile(path, ofKinds("SessionClass", "CustomResourceDefinition")); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(path)
+// A file that holds an object of a Kind that it also defines cannot be applied in one go.
+func TestNoFileNeedsAKindThatItDefines(t *testing.T) {
+	manifests, err := checkout(t).Render(t.Context(), someImages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "---\nkind: CustomResourceDefinition\n---\nkind: SessionClass\n"; string(text) != want {
-		t.Errorf("got %q, want %q", text, want)
+	for _, o := range manifests.Programs {
+		if o.GroupVersionKind().Group == "sandkeep.dev" {
+			t.Errorf("%s %s is beside the definition of its Kind", o.GetKind(), o.GetName())
+		}
+	}
+	for _, o := range manifests.Defaults {
+		if o.GroupVersionKind().Group != "sandkeep.dev" {
+			t.Errorf("%s %s waits for Kinds that it does not need", o.GetKind(), o.GetName())
+		}
+	}
+	if len(manifests.Programs) == 0 || len(manifests.Defaults) == 0 {
+		t.Errorf("%d programs and %d defaults, want some of both", len(manifests.Programs), len(manifests.Defaults))
+	}
+}
+
+func TestWritePutsWhatOthersStandOnFirst(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "new")
+	manifests := Manifests{Programs: ofKinds("Deployment", "CustomResourceDefinition"), Defaults: ofKinds("SessionClass")}
+	if err := manifests.Write(folder); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		ProgramsFile: "---\nkind: CustomResourceDefinition\n---\nkind: Deployment\n",
+		DefaultsFile: "---\nkind: SessionClass\n",
+	} {
+		text, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(text) != want {
+			t.Errorf("%s holds %q, want %q", name, text, want)
+		}
 	}
 }
 
