@@ -3,9 +3,6 @@ SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export CLUSTER REGISTRY VERSION
-ifneq ($(CLUSTER),existing)
-export KUBECONFIG := $(CURDIR)/.cluster/kubeconfig
-endif
 
 TOOL      := go tool -modfile=hack/tools/go.mod
 LINT      := $(TOOL) golangci-lint-kube-api-linter
