@@ -20,7 +20,7 @@ SAY        = @printf '\033[1m==> %s\033[0m\n'
 .PHONY: help demo
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-demo: ## Run a Session from a bare machine to its end, with a scripted provider and a git server
+demo: ## Run a Session from a bare machine to its end; with ANTHROPIC_API_KEY set it costs money, else the provider is scripted
 	go run ./hack/demo
 
 ##@ Local cluster

@@ -43,22 +43,30 @@ type payer struct {
 
 // choosePayer takes the real provider if there is a key for it and a way to it.
 func choosePayer(ctx context.Context, getenv func(string) string) payer {
+	return choosePayerAt(ctx, vendorAddress, getenv)
+}
+
+func choosePayerAt(ctx context.Context, vendor string, getenv func(string) string) payer {
 	key := strings.TrimSpace(getenv("ANTHROPIC_API_KEY"))
 	if key == "" {
 		return scriptedPayer("The answers come from a scripted provider, so this costs nothing. Set ANTHROPIC_API_KEY to use the real one.")
 	}
 	dialer := net.Dialer{Timeout: 3 * time.Second}
-	connection, err := dialer.DialContext(ctx, "tcp", vendorAddress)
+	connection, err := dialer.DialContext(ctx, "tcp", vendor)
 	if err != nil {
-		return scriptedPayer("ANTHROPIC_API_KEY is set, but " + vendorAddress + " cannot be reached from here: using a scripted provider.")
+		return scriptedPayer("ANTHROPIC_API_KEY is set, but " + vendor + " cannot be reached from here: using a scripted provider.")
 	}
 	_ = connection.Close()
 	return payer{
 		class: shippedClass, provider: shippedSeller, key: key, real: true,
 		prompt: "The subtract command of calculator.sh is wrong. Repair it, run test.sh until all tests pass, " +
 			"and say in one sentence what was wrong.",
-		announcement: "ANTHROPIC_API_KEY is set: the real provider answers, and the key pays for it. It goes into a Secret and nowhere else. " +
-			"Pods of the local cluster get a way out to the network; `make up` closes it again.",
+		announcement: `
+*** THIS DEMO SPENDS MONEY: ANTHROPIC_API_KEY is set, so the real provider answers, and that key pays.
+*** To spend nothing, end it now (Ctrl-C) and run: env -u ANTHROPIC_API_KEY make demo
+
+The key goes into a Secret and nowhere else. Nothing is spent before the Session is applied, the last step but one.
+Pods of the local cluster get a way out to the network; ` + "`make up` closes it again.\n",
 	}
 }
 

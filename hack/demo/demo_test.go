@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net"
 	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/install"
 )
 
 // environment is a getenv over one variable.
@@ -37,6 +40,59 @@ func TestChoosePayerIsScriptedWithoutANetwork(t *testing.T) {
 	}
 	if !strings.Contains(p.announcement, "cannot be reached") {
 		t.Errorf("the announcement %q does not say why", p.announcement)
+	}
+}
+
+func TestDemoThatSpendsMoneySaysSoAndHowToAvoidIt(t *testing.T) {
+	vendor, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = vendor.Close() })
+	p := choosePayerAt(t.Context(), vendor.Addr().String(), environment("ANTHROPIC_API_KEY", "sk-ant-real"))
+	for _, part := range []string{"SPENDS MONEY", "env -u ANTHROPIC_API_KEY make demo"} {
+		if !p.real || !strings.Contains(p.announcement, part) {
+			t.Errorf("real %t, and %q lacks %q", p.real, p.announcement, part)
+		}
+	}
+	if strings.Contains(p.announcement, p.key) {
+		t.Error("the announcement holds the key")
+	}
+	if title := (&demo{payer: p}).applyTitle(); !strings.Contains(title, "pays") {
+		t.Errorf("the step that spends is called %q", title)
+	}
+}
+
+func TestInterruptedDemoTellsWhatIsLeftAndBlamesNobody(t *testing.T) {
+	failure := errors.New("the Session does not finish")
+	if err := (&demo{}).explained(t.Context(), failure); !errors.Is(err, failure) {
+		t.Errorf("got %v for a failure of a demo that nobody ended", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	applied := castFor(scriptedPayer(""), "http://git/x.git")
+	foreign := install.Source{Existing: true}
+	for name, test := range map[string]struct {
+		demo  demo
+		parts []string
+	}{
+		"before the Session":           {demo{}, []string{"before there was a Session", "make demo", "make down"}},
+		"the same, elsewhere":          {demo{Source: foreign}, []string{"kubectl delete namespace " + namespace}},
+		"while the Session runs":       {demo{cast: applied}, []string{applied.session.Name + " goes on", "export KUBECONFIG=", "describe session", "delete session", "make down"}},
+		"while the Session pays":       {demo{cast: applied, payer: payer{real: true}}, []string{"your key pays", applied.secret.Name}},
+		"while it runs, but elsewhere": {demo{cast: applied, Source: foreign}, []string{"delete session", "kubectl delete namespace " + namespace}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := test.demo.explained(ended, failure).Error()
+			for _, part := range append(test.parts, "interrupted") {
+				if !strings.Contains(text, part) {
+					t.Errorf("%q lacks %q", text, part)
+				}
+			}
+			if strings.Contains(text, failure.Error()) || (test.demo.Existing && strings.Contains(text, "make down")) {
+				t.Errorf("%q blames the Session, or ends a cluster that is not ours", text)
+			}
+		})
 	}
 }
 

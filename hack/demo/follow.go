@@ -26,7 +26,7 @@ import (
 func (d *demo) perform(ctx context.Context) (*v1alpha1.Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err := d.progress.Step("Apply a Secret, a Credential and a Session", func(detail io.Writer) error {
+	err := d.progress.Step(d.applyTitle(), func(detail io.Writer) error {
 		if err := d.apply(ctx); err != nil {
 			return err
 		}
@@ -43,6 +43,14 @@ func (d *demo) perform(ctx context.Context) (*v1alpha1.Session, error) {
 		return err
 	})
 	return last, err
+}
+
+func (d *demo) applyTitle() string {
+	const title = "Apply a Secret, a Credential and a Session"
+	if d.payer.real {
+		return title + ": from here on the key of ANTHROPIC_API_KEY pays"
+	}
+	return title
 }
 
 // follow prints every change of a condition, and the transcript of each run, until the Session has finished.

@@ -27,8 +27,13 @@ const patience = 10 * time.Minute
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Stdout)
+	interrupted := ctx.Err() != nil
 	stop()
-	if err != nil {
+	switch {
+	case err != nil && interrupted:
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(130)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -48,7 +53,6 @@ type demo struct {
 }
 
 func run(ctx context.Context, out io.Writer) error {
-	began := time.Now()
 	source, err := install.SourceHere()
 	if err != nil {
 		return err
@@ -57,6 +61,20 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := d.Check(); err != nil {
 		return err
 	}
+	return d.explained(ctx, d.show(ctx))
+}
+
+// explained blames nothing else for what failed because somebody ended the demo.
+func (d *demo) explained(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return d.interruption()
+	}
+	return err
+}
+
+// show is the whole demo.
+func (d *demo) show(ctx context.Context) error {
+	began := time.Now()
 	d.progress.Printf("%s\n", d.payer.announcement)
 	if err := d.prepare(ctx); err != nil {
 		return err

@@ -168,6 +168,29 @@ func (d *demo) writeHints(_ context.Context, out io.Writer, s *v1alpha1.Session)
 	return nil
 }
 
+// interruption tells somebody who ended the demo what is left of it, how to look at it and how to remove it.
+func (d *demo) interruption() error {
+	removal := "make down"
+	if d.Existing {
+		removal = "kubectl delete namespace " + namespace
+	}
+	if d.cast.session == nil {
+		return fmt.Errorf("interrupted before there was a Session; `make demo` goes on from here, and `%s` removes what is there", removal)
+	}
+	goesOn := fmt.Sprintf("Session %s goes on in the cluster unless it has finished", d.cast.session.Name)
+	if d.payer.real {
+		goesOn += "; your key pays for that, and stays in Secret " + d.cast.secret.Name
+	}
+	var hints bytes.Buffer
+	if !d.Existing {
+		fmt.Fprintf(&hints, "  export KUBECONFIG=%s\n", d.Kubeconfig())
+	}
+	fmt.Fprintf(&hints, "  to look at it:  kubectl -n %s describe session %s\n", namespace, d.cast.session.Name)
+	fmt.Fprintf(&hints, "  to end it:      kubectl -n %s delete session %s\n", namespace, d.cast.session.Name)
+	fmt.Fprintf(&hints, "  to remove all:  %s", removal)
+	return fmt.Errorf("interrupted. %s\n%s", goesOn, hints.String())
+}
+
 func value(p *int64) int64 {
 	if p == nil {
 		return 0
