@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -151,22 +152,34 @@ func (w *world) build(t *testing.T) {
 	}
 }
 
-// buildLauncher makes the programs of a cluster in a folder, and the one that starts it.
+// programs are made once for all tests, since to link them takes longer than to start a cluster.
+var programs struct {
+	once   sync.Once
+	folder string
+	err    error
+}
+
+// buildLauncher puts the programs of a cluster into a folder, and the one that starts it.
 func buildLauncher(t *testing.T, dir string) (program string) {
 	t.Helper()
+	programs.once.Do(func() { programs.err = buildPrograms(t.Context(), programs.folder) })
+	if programs.err != nil {
+		t.Fatal(programs.err)
+	}
+	mustRun(t, exec.CommandContext(t.Context(), "cp", "--archive", "--link", programs.folder+"/.", dir))
+	return filepath.Join(dir, "launcher")
+}
+
+func buildPrograms(ctx context.Context, folder string) error {
 	source, err := findSource()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	program = filepath.Join(dir, "launcher")
-	if err := goBuild(t.Context(), filepath.Join(source, "hack", "cluster"), program, ""); err != nil {
-		t.Fatal(err)
+	if err := goBuild(ctx, filepath.Join(source, "hack", "cluster"), filepath.Join(folder, "launcher"), ""); err != nil {
+		return err
 	}
-	l := &launcher{dir: layout.Dir(filepath.Join(dir, "cluster")), source: source, progress: newProgress(os.Stderr)}
-	if err := l.buildOnce(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return program
+	l := &launcher{dir: layout.Dir(filepath.Join(folder, "cluster")), source: source, progress: newProgress(os.Stderr)}
+	return l.buildOnce(ctx)
 }
 
 // command runs a program on the machine of this world: in its network, with its resolv.conf, and with all else of ours.

@@ -22,7 +22,17 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, serveOutside())
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	folder, err := os.MkdirTemp("", "sandkeep-cluster-test")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make a folder for the programs:", err)
+		os.Exit(1)
+	}
+	programs.folder = folder
+	code := m.Run()
+	if err := os.RemoveAll(folder); err != nil {
+		fmt.Fprintln(os.Stderr, "remove the programs:", err)
+	}
+	os.Exit(code)
 }
 
 func (w *world) startOutside(t *testing.T) {
