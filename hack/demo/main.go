@@ -11,7 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/kubernetes"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandkeep/sandkeep/hack/demo/scene"
@@ -25,6 +27,7 @@ const namespace = "sandkeep-demo"
 const patience = 10 * time.Minute
 
 func main() {
+	ctrl.SetLogger(logr.Discard()) // the demo tells everything itself
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Stdout)
 	interrupted := ctx.Err() != nil
