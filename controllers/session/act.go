@@ -140,6 +140,9 @@ func (r *Reconciler) checkOwner(ctx context.Context, w *world, o client.Object, 
 		return fmt.Errorf("read %s: %w", describe(o), err)
 	}
 	if sandbox.OwnedBy(existing, w.session) {
+		if len(sandbox.LostLabels(existing, w.session)) > 0 {
+			return errors.Join(r.relabel(ctx, w, existing), errStale) // no cache shows it until then
+		}
 		if _, isConfig := o.(*corev1.ConfigMap); isConfig {
 			return errStale // its content, which the pod must match, was not planned with
 		}

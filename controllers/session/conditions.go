@@ -55,7 +55,7 @@ func credentialsResolved(s *v1alpha1.SessionStatus, w *world, p plan) verdict {
 	switch {
 	case p.missing != nil:
 		return verdict{metav1.ConditionFalse, p.missing.Reason, p.missing.Message}
-	case s.Run != nil:
+	case s.Run != nil || len(s.Credentials) > 0:
 		return verdict{metav1.ConditionTrue, v1alpha1.ReasonResolved, resolvedMessage(s)}
 	case w.class == nil:
 		return verdict{metav1.ConditionUnknown, v1alpha1.ReasonNotResolved, "The class says which credentials are needed"}

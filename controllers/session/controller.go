@@ -26,7 +26,7 @@ import (
 // +kubebuilder:rbac:groups=sandkeep.dev,resources=sessions/finalizers,verbs=update
 // +kubebuilder:rbac:groups=sandkeep.dev,resources=sessionclasses;apiproviders;credentials,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=configmaps;persistentvolumeclaims,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=configmaps;persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Pace of the retries of reconciles that failed.
@@ -65,6 +65,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if w.session == nil {
+		r.Patience.Forget(req)
 		return ctrl.Result{}, r.sweep(ctx, w)
 	}
 	now := r.Clock.Now()
@@ -74,7 +75,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	err = errors.Join(actErr, r.report(ctx, w, p, now))
 	switch {
 	case err == nil && out.blocked != nil:
-		return ctrl.Result{RequeueAfter: r.Patience.When(req)}, nil
+		p.wake = earlier(p.wake, now.Add(r.Patience.When(req)))
+		return p.requeue(now), nil
 	case err == nil:
 		r.Patience.Forget(req)
 		return p.requeue(now), nil

@@ -1,10 +1,7 @@
 package session
 
 import (
-	"slices"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/contract"
@@ -42,7 +39,6 @@ var consequences = map[string]consequence{
 
 // concluded is what follows from the ending of a run.
 func concluded(w *world, e sandbox.Ending, podName string, run int32, started bool, now time.Time) *plan {
-	e.Untold = e.Untold || (started && w.vanished(podName) && !w.onVolume(run))
 	end := &ending{Ending: e, run: run, podName: podName}
 	if e.Class == "" {
 		return &plan{phase: succeeded, reason: v1alpha1.ReasonSucceeded, message: "The agent finished its work" + unsaved(e), ended: end}
@@ -59,11 +55,6 @@ func concluded(w *world, e sandbox.Ending, podName string, run int32, started bo
 		return &plan{phase: retrying, reason: e.Class, message: retryMessage(end.Message, end.next), ended: end, wake: end.next}
 	}
 	return &plan{phase: failed, reason: e.Class, message: end.Message, ended: end}
-}
-
-// vanished is true when a pod can tell nothing of itself any more.
-func (w *world) vanished(podName string) bool {
-	return !slices.ContainsFunc(w.pods, func(p corev1.Pod) bool { return p.Name == podName })
 }
 
 // onVolume is true when the workspace of a run was a volume, which outlives the pod: by what the run was told, and where that

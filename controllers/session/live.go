@@ -112,7 +112,7 @@ func podWorking(w *world, _ time.Time) *plan {
 		return nil
 	}
 	return &plan{
-		phase: running, pod: pod, reason: v1alpha1.ReasonRunning, wake: w.deadline(),
+		phase: running, pod: pod, reason: v1alpha1.ReasonRunning,
 		message: fmt.Sprintf("The agent is at work in pod %q", pod.Name),
 	}
 }
@@ -135,7 +135,6 @@ func podStarting(w *world, _ time.Time) *plan {
 		return nil
 	}
 	p := startingPlan(pod)
-	p.wake = w.deadline()
 	return &p
 }
 

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -48,12 +47,15 @@ func (r *Reconciler) observe(ctx context.Context, key client.ObjectKey) (*world,
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("read the Session: %w", err)
 	}
-	if err := errors.Join(r.observePods(ctx, w), r.checkLeftovers(ctx, w)); err != nil || w.session == nil {
-		return w, err
+	for _, read := range []func(context.Context, *world) error{r.observePods, r.observeMissingPod, r.checkLeftovers} {
+		if err := read(ctx, w); err != nil {
+			return nil, err
+		}
 	}
-	for _, read := range []func(context.Context, *world) error{
-		r.observeMissingPod, r.observeConfigs, r.observeWorkspace, r.observeClass, r.observeCredentials,
-	} {
+	if w.session == nil {
+		return w, nil
+	}
+	for _, read := range []func(context.Context, *world) error{r.observeConfigs, r.observeWorkspace, r.observeClass, r.observeCredentials} {
 		if err := read(ctx, w); err != nil {
 			return nil, err
 		}
@@ -104,6 +106,9 @@ func (r *Reconciler) checkLeftovers(ctx context.Context, w *world) error {
 // observeMissingPod asks the API server for the pod that status speaks of when the cache does not know it: either the cache
 // is behind our own write, or the pod is really gone, and only the latter may have consequences.
 func (r *Reconciler) observeMissingPod(ctx context.Context, w *world) error {
+	if w.session == nil {
+		return nil
+	}
 	status := w.session.Status
 	if status.PodUID == "" || slices.ContainsFunc(w.pods, func(p corev1.Pod) bool { return string(p.UID) == status.PodUID }) {
 		return nil
@@ -189,15 +194,19 @@ func (r *Reconciler) observeCredentials(ctx context.Context, w *world) error {
 	return nil
 }
 
-// waitingSessions maps a class, provider or credential to the Sessions that may have waited for it: those whose agent is not at work.
+// waitingSessions maps a class, provider or credential to the Sessions that may have waited for it: those whose agent is not at work. The limits of
+// a class hold for those at work as well.
 func (r *Reconciler) waitingSessions(ctx context.Context, o client.Object) []reconcile.Request {
 	var list v1alpha1.SessionList
 	if err := r.Client.List(ctx, &list, client.InNamespace(o.GetNamespace())); err != nil {
 		return nil
 	}
+	_, isClass := o.(*v1alpha1.SessionClass)
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if s := &list.Items[i]; !finished(s) && !meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionSandboxReady) {
+		s := &list.Items[i]
+		atWork := meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionSandboxReady)
+		if ofClass := isClass && s.Status.ClassName == o.GetName(); !finished(s) && (!atWork || ofClass) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s)})
 		}
 	}

@@ -180,17 +180,24 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// removeSandbox deletes what a finished Session has left.
+// removeSandbox deletes what a finished Session has left. The newest ConfigMap remembers the limits of a class that may be gone: it goes last, or
+// with the Session where the time of that still counts.
 func removeSandbox(w *world) []action {
 	var actions []action
 	for i := range w.pods {
 		actions = append(actions, removal(&w.pods[i])...)
 	}
-	for i := range w.configs {
-		actions = append(actions, removal(&w.configs[i])...)
-	}
 	if w.workspace != nil {
 		actions = append(actions, removal(w.workspace)...)
+	}
+	newest := w.newestConfig()
+	for i := range w.configs {
+		if c := &w.configs[i]; c != newest {
+			actions = append(actions, removal(c)...)
+		}
+	}
+	if newest != nil && w.terms().TTL == nil {
+		actions = append(actions, removal(newest)...)
 	}
 	return actions
 }
@@ -219,7 +226,7 @@ func removeEarlierRuns(w *world) []action {
 func relabels(w *world) []action {
 	var actions []action
 	for i := range w.pods {
-		if pod := &w.pods[i]; pod.DeletionTimestamp.IsZero() && len(sandbox.LostLabels(pod, w.session)) > 0 {
+		if pod := &w.pods[i]; len(sandbox.LostLabels(pod, w.session)) > 0 {
 			actions = append(actions, action{relabel, pod})
 		}
 	}
@@ -312,5 +319,6 @@ func runLost(w *world, now time.Time) *plan {
 	return concluded(w, sandbox.Ending{
 		Class:   v1alpha1.FailureResultLost,
 		Message: fmt.Sprintf("Pod %q is gone and left no result", status.PodName),
+		Untold:  !w.onVolume(w.run()),
 	}, status.PodName, w.run(), true, now)
 }

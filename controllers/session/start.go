@@ -74,9 +74,6 @@ func backingOff(w *world, now time.Time) *plan {
 	if f := w.session.Status.Failure; f != nil {
 		p.reason, p.message = f.Class, retryMessage(f.Message, next.Time)
 	}
-	if d := w.deadline(); !d.IsZero() {
-		p.wake = earlier(p.wake, d)
-	}
 	return p
 }
 

@@ -92,7 +92,9 @@ func recordOrigin(s *v1alpha1.SessionStatus, pod *corev1.Pod) {
 	if pod == nil {
 		return
 	}
-	s.ClassName = pod.Labels[v1alpha1.LabelClass]
+	if s.ClassName == "" {
+		s.ClassName = pod.Labels[v1alpha1.LabelClass] // which somebody may change later
+	}
 	if s.StartTime == nil {
 		s.StartTime = new(pod.CreationTimestamp)
 	}

@@ -60,12 +60,12 @@ func EndingOf(pod *corev1.Pod) Ending {
 	report, reported := reportOf(pod)
 	e := causeOf(pod, report, reported)
 	e.Report, e.WorkspaceGone = report, workspaceGone(pod)
-	e.Untold = e.WorkspaceGone && !concluded(report, reported) && agentRan(pod, report, reported)
+	e.Untold = e.WorkspaceGone && !final(report, reported) && agentRan(pod, report, reported)
 	return e
 }
 
-// concluded is true for a report that was left at the end of a run.
-func concluded(report contract.Report, reported bool) bool { return reported && !report.Interim }
+// final is true for a report that was left at the end of a run.
+func final(report contract.Report, reported bool) bool { return reported && !report.Interim }
 
 // agentRan is what an interim report says, which knows when the repositories were cloned. Without one, the agent is taken to have
 // begun with its container.
@@ -79,7 +79,7 @@ func agentRan(pod *corev1.Pod, report contract.Report, reported bool) bool {
 // causeOf prefers what the run itself concluded: its success was one, and the cause of its failure was the cause, whatever became of the
 // pod afterwards. Only where the run was stopped, or was ended before it could tell, Kubernetes knows why.
 func causeOf(pod *corev1.Pod, report contract.Report, reported bool) Ending {
-	whole := concluded(report, reported)
+	whole := final(report, reported)
 	oom := outOfMemory(pod)
 	switch {
 	case whole && report.Outcome == contract.OutcomeSucceeded:

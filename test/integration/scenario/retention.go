@@ -3,13 +3,15 @@ package scenario
 import (
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/contract"
 )
 
 // retention is what happens after the end.
 func retention() []Scenario {
-	return []Scenario{sandboxRetained(), sandboxNotRetained(), failureRetained(), sessionExpires()}
+	return []Scenario{sandboxRetained(), sandboxNotRetained(), failureRetained(), sessionExpires(), expiresWithoutClass()}
 }
 
 func sandboxRetained() Scenario {
@@ -47,6 +49,23 @@ func failureRetained() Scenario {
 				Also: []Fact{pods("fix-login-sandbox-1 Failed")},
 			},
 			{When: "the time has passed", Do: []Action{pass(3 * time.Second)}, Want: Failed(v1alpha1.FailureAgentSilent), Also: []Fact{nothingLeft}},
+		},
+	}
+}
+
+func expiresWithoutClass() Scenario {
+	short := func(l *v1alpha1.ClassLimits) {
+		l.RetainSandboxSeconds = &v1alpha1.SecondsLimit{Default: new(int64(3))}
+		l.TTLSecondsAfterFinished = &v1alpha1.SecondsLimit{Default: new(int64(6))}
+	}
+	return Scenario{
+		Name: "a class is deleted whose times still count", Given: []client.Object{opencode().Limits(short).Obj(), anthropic(), shared().Obj()},
+		Steps: []Step{
+			applied(session().Workspace("1Gi", "")), atWork(),
+			{When: "the agent reports success", Do: []Action{agentReports(success())}, Want: Succeeded()},
+			{When: "the class is deleted", Do: []Action{remove(opencode().Obj())}, Want: Succeeded(), Also: []Fact{volume(1)}},
+			{When: "the sandbox's time has passed", Do: []Action{pass(3 * time.Second)}, Want: Succeeded(), Also: []Fact{pods(), volume(0)}},
+			{When: "the Session's time has passed", Do: []Action{pass(3 * time.Second)}, Want: Gone(), Also: []Fact{nothingLeft}},
 		},
 	}
 }
