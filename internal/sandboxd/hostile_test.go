@@ -278,6 +278,7 @@ func TestI11SIGTERMWithoutAPushBranchSaysWhatIsUnsaved(t *testing.T) {
 	t.Parallel()
 	o := newOrigin(t)
 	s := newSandbox(t, "text", "write work x\nwrite ready x\nhang").with(contract.Repository{URL: o.url, Path: "app"})
+	s.config.KeepWorkspace = true
 	s.start()
 	s.waitFor("the agent", func() bool { return exists(filepath.Join(s.dirs.Workspace, "app/ready")) })
 	s.stop()

@@ -141,7 +141,7 @@ func (r *run) judge(result agent.Result, saved rescued) contract.Report {
 		fault = failure.New(contract.PushRejected, "The work could not be pushed: %s", problems)
 	case problems != "":
 		fault.Message += "; its work could not be pushed: " + problems
-	case fault != nil && saved.unsaved:
+	case fault != nil && saved.unsaved && r.config.KeepWorkspace: // else it is gone with the pod, which the manager tells
 		fault.Message += "; there is work in the workspace that was not pushed"
 	}
 	report := contract.Report{Outcome: contract.OutcomeSucceeded}

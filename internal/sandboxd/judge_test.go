@@ -6,6 +6,7 @@ import (
 
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/agent"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/redact"
 )
 
@@ -40,6 +41,17 @@ func TestI8AnErrorDecidesNothing(t *testing.T) {
 				t.Errorf("unsaved changes %t", got.UnsavedChanges)
 			}
 		})
+	}
+}
+
+// TestI11AFailureTellsOfWorkThatIsThere: only a volume still holds it when the message is read.
+func TestI11AFailureTellsOfWorkThatIsThere(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		r := &run{redactor: redact.New(), config: contract.Config{KeepWorkspace: kept}}
+		got := r.judge(agent.Result{Failure: failure.New(contract.Stopped, "It was asked to stop")}, rescued{unsaved: true})
+		if told := strings.Contains(got.Message, "there is work in the workspace"); told != kept || !got.UnsavedChanges {
+			t.Errorf("on a volume %t: report %+v", kept, got)
+		}
 	}
 }
 
