@@ -106,7 +106,7 @@ func objectMeta(name string) metav1.ObjectMeta {
 
 // apply clears away what an earlier showing left, and applies what this one needs.
 func (d *demo) apply(ctx context.Context) error {
-	d.cast = castFor(d.payer, d.scene.URL(repository))
+	c := castFor(d.payer, d.scene.URL(repository))
 	err := d.client.DeleteAllOf(ctx, &v1alpha1.Session{}, client.InNamespace(namespace), client.MatchingLabels{partOfDemo: "sandkeep-demo"})
 	if err != nil {
 		return fmt.Errorf("delete the Session of an earlier demo: %w", err)
@@ -116,7 +116,15 @@ func (d *demo) apply(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.scene.Apply(ctx, d.cast.secret, d.cast.credential, d.cast.session)
+	if err := d.scene.Apply(ctx, c.secret, c.credential); err != nil {
+		return err
+	}
+	// Not to be cut short: who ends the demo here has to hear whether a Session runs, and spends.
+	if err := d.scene.Apply(context.WithoutCancel(ctx), c.session); err != nil {
+		return err
+	}
+	d.cast = c
+	return nil
 }
 
 // applyScripted makes the class and the provider of the demo from the shipped ones.

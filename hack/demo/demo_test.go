@@ -9,8 +9,13 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/demo/scene"
 	"github.com/sandkeep/sandkeep/hack/install"
 )
 
@@ -91,6 +96,29 @@ func TestInterruptedDemoTellsWhatIsLeftAndBlamesNobody(t *testing.T) {
 			}
 			if strings.Contains(text, failure.Error()) || (test.demo.Existing && strings.Contains(text, "make down")) {
 				t.Errorf("%q blames the Session, or ends a cluster that is not ours", text)
+			}
+		})
+	}
+}
+
+// TestInterruptedDemoKnowsWhetherThereIsASession: it is ended while one of its objects is applied.
+func TestInterruptedDemoKnowsWhetherThereIsASession(t *testing.T) {
+	for kind, text := range map[string]string{"Secret": "before there was a Session", "Credential": "before there was a Session", "Session": "goes on in the cluster"} {
+		t.Run(kind, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			c := fake.NewClientBuilder().WithScheme(scheme()).WithInterceptorFuncs(interceptor.Funcs{
+				Apply: func(ctx context.Context, _ client.WithWatch, o runtime.ApplyConfiguration, _ ...client.ApplyOption) error {
+					if o.(interface{ GetKind() string }).GetKind() == kind {
+						cancel()
+					}
+					return ctx.Err()
+				},
+			}).Build()
+			d := &demo{client: c, scene: &scene.Scene{Client: c}, payer: payer{real: true}}
+			err := d.apply(ctx)
+			if got := d.interruption().Error(); !strings.Contains(got, text) {
+				t.Errorf("got %q after %v, want %q", got, err, text)
 			}
 		})
 	}

@@ -52,7 +52,7 @@ type demo struct {
 	clientset kubernetes.Interface
 	scene     *scene.Scene
 	payer     payer
-	cast      cast
+	cast      cast // empty until it was applied
 }
 
 func run(ctx context.Context, out io.Writer) error {
