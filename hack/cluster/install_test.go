@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,16 +33,14 @@ func TestInstallOnAClusterOfOnesOwn(t *testing.T) {
 	}
 	c := newBare(t)
 	r := c.serveRegistry(t)
+	keepDist(t, c.source)
 	start := time.Now()
-	c.run(t, c.source, "make", "install", "REGISTRY="+r.name)
-	t.Logf("make install: %s", seconds(start))
+	c.runAll(t, documented(t, c, r, "# Quick start"))
+	t.Logf("installed, with a Session: %s", seconds(start))
 	c.expectPulled(t, r)
 
 	start = time.Now()
-	c.run(t, c.source, "env", "REGISTRY="+r.name, "go", "run", "./hack/dist", "render", filepath.Join(c.dir, "dist"))
-	for _, command := range append(documented(t, c.source, "**To remove it**"), documented(t, c.source, "To see the manifests")...) {
-		c.run(t, c.dir, "sh", "-c", command)
-	}
+	c.runAll(t, append(documented(t, c, r, "**To remove it**"), documented(t, c, r, "To see the manifests")...))
 	for _, kind := range []string{"sessionclass/opencode", "apiprovider/anthropic"} {
 		c.run(t, c.dir, "kubectl", "get", kind)
 	}
@@ -87,6 +86,32 @@ func (c *bare) run(t *testing.T, dir string, program ...string) string {
 	cmd := exec.CommandContext(t.Context(), program[0], program[1:]...)
 	cmd.Dir, cmd.Env = dir, c.env
 	return mustRun(t, cmd)
+}
+
+func (c *bare) runAll(t *testing.T, commands []string) {
+	t.Helper()
+	for _, command := range commands {
+		t.Log(command)
+		c.run(t, c.source, "sh", "-c", command)
+	}
+}
+
+// keepDist puts back what was rendered for somebody's own registry.
+func keepDist(t *testing.T, source string) {
+	t.Helper()
+	dist, kept := filepath.Join(source, "dist"), t.TempDir()
+	copied := os.CopyFS(kept, os.DirFS(dist))
+	if copied != nil && !os.IsNotExist(copied) {
+		t.Fatal(copied)
+	}
+	t.Cleanup(func() {
+		_ = os.RemoveAll(dist)
+		if copied == nil {
+			if err := os.CopyFS(dist, os.DirFS(kept)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 // localRegistry is reached by this machine and the node only.
@@ -167,23 +192,28 @@ func (c *bare) expectPulled(t *testing.T, r *localRegistry) {
 	t.Logf("the node took %d files; the manager runs %s", r.pulled.Load(), images)
 }
 
-// documented returns the commands for kubectl in the first block after a text of the quick start.
-func documented(t *testing.T, source, after string) []string {
+// unfit are the beginnings of what cannot be done here: this is the clone, and no provider answers the Session.
+var unfit = []string{"git clone ", "kubectl -n team-a wait ", "kubectl -n team-a logs "}
+
+// documented returns the commands in the first block after a text of the quick start, for our registry and with a key.
+func documented(t *testing.T, c *bare, r *localRegistry, after string) []string {
 	t.Helper()
-	page, err := os.ReadFile(filepath.Join(source, "docs", "quick-start.md"))
+	page, err := os.ReadFile(filepath.Join(c.source, "docs", "quick-start.md"))
 	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(c.dir, "key.txt")
+	if err := os.WriteFile(key, []byte("sk-ant-none"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(page), after)
 	_, rest, _ = strings.Cut(rest, "```\n")
 	block, _, _ := strings.Cut(rest, "```")
-	var commands []string
-	for line := range strings.Lines(block) {
-		if i := strings.Index(line, "kubectl "); i >= 0 {
-			commands = append(commands, strings.TrimSpace(line[i:]))
-		}
-	}
-	if len(commands) == 0 {
+	lines := strings.Split(strings.TrimSpace(strings.NewReplacer("registry.example.com/sandkeep", r.name, "./key.txt", key).Replace(block)), "\n")
+	commands := slices.DeleteFunc(lines, func(line string) bool {
+		return slices.ContainsFunc(unfit, func(beginning string) bool { return strings.HasPrefix(line, beginning) })
+	})
+	if len(commands) < 2 {
 		t.Fatalf("the quick start has no commands after %q", after)
 	}
 	return commands
