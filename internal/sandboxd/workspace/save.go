@@ -189,7 +189,7 @@ func (s *store) commitRest(ctx context.Context, saved *Saved, message string) (h
 		if head, err = s.commit(ctx, work.tree, message); err != nil {
 			return s.refs.head, err
 		}
-		if err := s.moveHead(head); err != nil {
+		if err := s.moveHead(ctx, head); err != nil {
 			return head, fmt.Errorf("its branch cannot be moved: %w", err)
 		}
 	}

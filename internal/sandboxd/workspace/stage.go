@@ -50,7 +50,8 @@ func (s *store) hasFiles(ctx context.Context) bool {
 }
 
 // readHead fills the index with what is checked out. Submodules are marked as not to be looked at: looking means running
-// git inside them, with their own configuration. They were not cloned, and what is committed of them stays as it was.
+// git inside them, with their own configuration. They were not cloned, and what is committed of them stays as it was. So does
+// what only git's conversions make look changed.
 func (s *store) readHead(ctx context.Context) error {
 	if s.refs.head == "" {
 		return nil
@@ -58,16 +59,22 @@ func (s *store) readHead(ctx context.Context) error {
 	if _, err := s.run(ctx, "read-tree", s.refs.head); err != nil {
 		return err
 	}
-	var links strings.Builder
+	var links []string
 	err := s.records(ctx, func(record string) {
 		if mode, path, ok := strings.Cut(record, "\t"); ok && strings.HasPrefix(mode, gitlink) {
-			links.WriteString(path + "\x00")
+			links = append(links, path)
 		}
 	}, "ls-files", "--stage", "-z")
-	if err != nil || links.Len() == 0 {
+	if err != nil {
 		return err
 	}
-	return s.stream(ctx, strings.NewReader(links.String()), nil, "update-index", "--skip-worktree", "-z", "--stdin")
+	if err := s.skip(ctx, links); err != nil {
+		return err
+	}
+	if err := s.passOver(ctx); err != nil {
+		return fmt.Errorf("its files cannot be compared with what is checked out: %w", err)
+	}
+	return nil
 }
 
 // gitlink is the mode of a submodule.

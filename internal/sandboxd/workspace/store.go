@@ -20,6 +20,8 @@ type store struct {
 	clone *Clone
 	root  *os.Root
 	dir   string
+	// untouched are files that only git's conversions make look changed.
+	untouched []string
 }
 
 // open makes the store of a clone. It is closed by closing its root.
@@ -150,7 +152,10 @@ func (s *splitter) Write(p []byte) (int, error) {
 
 // moveHead returns to the workspace what was committed on top: its branch and index are moved as `git commit` would have done,
 // so that a kept workspace shows the commit and not its reverse.
-func (s *store) moveHead(commit string) error {
+func (s *store) moveHead(ctx context.Context, commit string) error {
+	if err := s.lookAgain(ctx); err != nil {
+		return err
+	}
 	name := s.refs.branch
 	if name == "" {
 		name = "HEAD"
