@@ -49,11 +49,141 @@ type APIProviderSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
+	// routes are the requests that the gateway lets through; everything else is answered with 404 or 405. When unset, none is, and
+	// keys for this service can be delivered by Env or File only.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Routes []Route `json:"routes,omitempty"`
+	// auth says how a key is presented to the service. When unset, it is "Authorization: Bearer <key>".
+	//
+	// +optional
+	Auth *ProviderAuth `json:"auth,omitempty"`
+	// usage is the format in which the service says what an answer used. When unset, requests are counted, and no tokens.
+	//
+	// +optional
+	Usage UsageFormat `json:"usage,omitempty"`
+	// tokenKinds tell kinds of keys apart by their shape; the first that matches counts. A key that matches none is of no known
+	// kind, and allowed. When unset, no key is of a known kind.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	TokenKinds []TokenKind `json:"tokenKinds,omitempty"`
 	// agentConfig tells agents where the service is and how to present the key.
 	//
 	// +required
 	AgentConfig AgentConfig `json:"agentConfig,omitzero"`
 }
+
+// Route is one kind of request.
+type Route struct {
+	// method is the HTTP method.
+	//
+	// +required
+	Method RouteMethod `json:"method,omitempty"`
+	// path is the path of the request at the service, such as /v1/messages. A star stands for any characters of one part,
+	// as in /v1beta/models/*:generateContent. It is compared after normalisation: paths with empty parts, dots or encoded slashes never match.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=160
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(/[A-Za-z0-9_.:*-]+)+$') && self.split('/').all(p, p != '.' && p != '..' && p.indexOf('*') == p.lastIndexOf('*'))`,message="path must begin with '/' and consist of parts of letters, digits, '_', '.', ':', '-', with at most one '*' in each, without '.' or '..'"
+	Path string `json:"path,omitempty"`
+}
+
+// RouteMethod is a method of HTTP that can be let through.
+//
+// +kubebuilder:validation:Enum=GET;POST
+type RouteMethod string
+
+// The methods.
+const (
+	RouteMethodGet  RouteMethod = "GET"
+	RouteMethodPost RouteMethod = "POST"
+)
+
+// ProviderAuth says how credentials are presented.
+//
+// +kubebuilder:validation:MinProperties=1
+type ProviderAuth struct {
+	// apiKey is the way of API keys. When unset, it is "Authorization: Bearer <key>".
+	//
+	// +optional
+	APIKey *HeaderAuth `json:"apiKey,omitempty"`
+}
+
+// HeaderAuth presents a credential in a header.
+type HeaderAuth struct {
+	// header is the name of the header, such as x-api-key.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9-]+$') && !(self.lowerAscii() in ['host', 'connection', 'content-length', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'cookie'])",message="header must be the name of a header for credentials: letters, digits and '-'"
+	Header string `json:"header,omitempty"`
+	// prefix stands before the key, with a blank where one is wanted, such as "Bearer ". When unset, there is none.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+ ?$')",message="prefix must be a word, such as 'Bearer '"
+	Prefix string `json:"prefix,omitempty"`
+}
+
+// UsageFormat is a format of what an answer used. AnthropicMessages is that of the Messages API, OpenAI that of Responses and Chat Completions,
+// Gemini that of generateContent.
+//
+// +kubebuilder:validation:Enum=AnthropicMessages;OpenAI;Gemini
+type UsageFormat string
+
+// The formats.
+const (
+	UsageFormatAnthropicMessages UsageFormat = "AnthropicMessages"
+	UsageFormatOpenAI            UsageFormat = "OpenAI"
+	UsageFormatGemini            UsageFormat = "Gemini"
+)
+
+// TokenKind is a kind of key, recognised by its shape.
+type TokenKind struct {
+	// name is what the kind is called, such as api-key. A denied kind called subscription-token is told as SubscriptionTokenRefused.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",message="name must consist of lower case letters, digits and '-'"
+	Name string `json:"name,omitempty"`
+	// prefix is what keys of this kind begin with, such as sk-ant-api.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.-]+$') && self.size() <= 24",message="prefix must be the beginning of a kind of key, never a key: at most 24 letters, digits, '_', '.' and '-'"
+	Prefix string `json:"prefix,omitempty"`
+	// policy is Deny when keys of this kind must not be used. When unset, it is Allow.
+	//
+	// +optional
+	// +kubebuilder:default=Allow
+	Policy TokenPolicy `json:"policy,omitempty"`
+}
+
+// TokenKindSubscription is the name of the kind of tokens that stand for a person's own subscription.
+const TokenKindSubscription = "subscription-token"
+
+// TokenPolicy says whether a kind of key may be used.
+//
+// +kubebuilder:validation:Enum=Allow;Deny
+type TokenPolicy string
+
+// The policies.
+const (
+	TokenPolicyAllow TokenPolicy = "Allow"
+	TokenPolicyDeny  TokenPolicy = "Deny"
+)
 
 // Endpoint is an address of a service.
 //
@@ -81,6 +211,14 @@ type Endpoint struct {
 	//
 	// +optional
 	AllowPrivate *bool `json:"allowPrivate,omitempty"`
+	// caBundle are the certificates, in PEM, that sign the service's own, in place of those of the public authorities. When unset, the
+	// public ones count.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN CERTIFICATE-----') && !self.contains('PRIVATE KEY')",message="caBundle must be certificates in PEM, without a private key"
+	CABundle string `json:"caBundle,omitempty"`
 }
 
 // EndpointScheme is the scheme of an endpoint.
@@ -97,6 +235,8 @@ const (
 // AgentConfig tells agents where a service is and how to present its key. In values and contents, $(API_KEY) stands for the
 // key, $(API_KEY_FILE) for the path of the file that holds it, and $(BASE_URL) for the address of the service without a
 // final slash. What speaks of $(API_KEY) is used with the delivery of its own kind only: variables with Env, files with File.
+// With Proxy, $(BASE_URL) is the sandbox's own door to the gateway, variables get a placeholder for $(API_KEY), and files that speak of it are
+// left out.
 //
 // +kubebuilder:validation:MinProperties=1
 type AgentConfig struct {

@@ -43,6 +43,8 @@ const (
 	ReasonNameConflict = "NameConflict"
 	// ReasonPodRejected surfaces when the API server refused the pod: quota, LimitRange, Pod Security, a webhook.
 	ReasonPodRejected = "PodRejected"
+	// ReasonGatewayNotReady surfaces when a class delivers keys by Proxy and the gateway has not published its certificates yet.
+	ReasonGatewayNotReady = "GatewayNotReady"
 	// ReasonNodeUnreachable surfaces when a pod should end but its node does not answer; there is no force delete.
 	ReasonNodeUnreachable = "NodeUnreachable"
 	// ReasonImagePullFailed surfaces while the kubelet cannot pull an image; it keeps trying.
@@ -89,10 +91,30 @@ const (
 	ReasonInvalidTemplate = "InvalidTemplate"
 )
 
-// Reasons of SessionClass, APIProvider and Credential.
+// Reasons of SessionClass, APIProvider, Credential and ClusterCredential.
 const (
 	// ReasonAccepted surfaces on Ready when the object is well-formed and what it refers to is known.
 	ReasonAccepted = "Accepted"
+	// ReasonSecretNotFound surfaces when the Secret of a credential, or the key in it, does not exist.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonSecretNotReadable surfaces when an admin has not permitted the gateway to read the Secret of a Credential.
+	ReasonSecretNotReadable = "SecretNotReadable"
+	// ReasonKeyMalformed surfaces when what the Secret holds cannot be a key: it is empty, or has blanks or a newline in it.
+	ReasonKeyMalformed = "KeyMalformed"
+	// ReasonTokenKindDenied surfaces when the APIProvider does not permit keys of this kind.
+	ReasonTokenKindDenied = "TokenKindDenied"
+	// ReasonSubscriptionTokenRefused surfaces when the key is a token of a person's own subscription, which the APIProvider does not permit.
+	ReasonSubscriptionTokenRefused = "SubscriptionTokenRefused"
+	// ReasonEndpointsChanged surfaces when the APIProvider names a host that the credential was not made for.
+	ReasonEndpointsChanged = "EndpointsChanged"
+	// ReasonKeyRejected surfaces when the provider refused the key twice; it goes when a request is accepted or the key changes.
+	ReasonKeyRejected = "KeyRejected"
+	// ReasonRateLimited surfaces while the provider asks for patience.
+	ReasonRateLimited = "RateLimited"
+	// ReasonKeyEchoed is the reason of the event that tells of a provider whose answer held the key that it was asked with.
+	ReasonKeyEchoed = "KeyEchoed"
+	// ReasonQuotaExhausted surfaces when the provider says that the account has no credit.
+	ReasonQuotaExhausted = "QuotaExhausted"
 )
 
 // Failure classes: the values of status.failure.class, and reasons of Ready and Succeeded after a failure.

@@ -5,7 +5,7 @@ import (
 )
 
 // Credential is permission to use a provider, with a key that is in a Secret of the same namespace. Sandkeep's manager never
-// reads the Secret: it is given to sandboxes by reference.
+// reads the Secret: by Env and File it is given to sandboxes by reference, and by Proxy the gateway reads it, after an admin has permitted that.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -29,7 +29,7 @@ type Credential struct {
 	//
 	// +optional
 	// +kubebuilder:default={"observedGeneration":-1}
-	Status ObjectStatus `json:"status,omitzero"`
+	Status CredentialStatus `json:"status,omitzero"`
 }
 
 // CredentialList is a list of Credentials.
@@ -60,8 +60,7 @@ type CredentialSpec struct {
 	//
 	// +required
 	Sharing Sharing `json:"sharing,omitempty"`
-	// deliveries are the ways in which the key may reach an agent. When unset, every way that a class asks for is
-	// permitted.
+	// deliveries are the ways in which the key may reach an agent. When unset, it is Proxy only.
 	//
 	// +optional
 	// +listType=set
@@ -94,6 +93,48 @@ type SecretKeyReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._-]+$')",message="key must be the name of an entry of the Secret: letters, digits, '-', '_' and '.'"
 	Key string `json:"key,omitempty"`
+}
+
+// CredentialStatus is what was observed of a credential. It is written by the keeper only.
+//
+// +kubebuilder:validation:MinProperties=1
+type CredentialStatus struct {
+	// observedGeneration is the generation of the spec that this status speaks of; -1 before anybody looked.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=-1
+	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
+	// conditions hold Ready, and Stalled while somebody has to change the spec.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// tokenKind is the kind of the key, as the tokenKinds of its APIProvider tell it.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	TokenKind string `json:"tokenKind,omitempty"`
+	// revision identifies the key material; it changes with the Secret.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Revision string `json:"revision,omitempty"`
+	// hosts are those to which the key may go: spec.hosts, or those of the APIProvider when the credential was first Ready.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	Hosts []string `json:"hosts,omitempty"`
+	// lastUsedTime is when the gateway last put the key on a request, to half a minute.
+	//
+	// +optional
+	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
 }
 
 // Sharing says who may use a Credential.

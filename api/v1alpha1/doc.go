@@ -25,6 +25,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&SessionClass{}, &SessionClassList{},
 		&APIProvider{}, &APIProviderList{},
 		&Credential{}, &CredentialList{},
+		&ClusterCredential{}, &ClusterCredentialList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

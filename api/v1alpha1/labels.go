@@ -1,5 +1,15 @@
 package v1alpha1
 
+// Namespaces of Sandkeep.
+const (
+	// NamespaceSystem is where the programs run.
+	NamespaceSystem = "sandkeep-system"
+	// NamespaceKeys holds what is put on requests: API keys and access tokens. The gateway and the keeper read it.
+	NamespaceKeys = "sandkeep-keys"
+	// NamespaceVault holds what renews that. Only the keeper reads it.
+	NamespaceVault = "sandkeep-vault"
+)
+
 // Labels, annotations, finalizers and field owners of Sandkeep: every one of them is in this file.
 const (
 	// LabelSession is on everything that was made for a Session and holds its name.
@@ -17,6 +27,9 @@ const (
 	// ComponentSandbox is the value of LabelComponent.
 	ComponentSandbox = "sandbox"
 
+	// LabelObservations is on ConfigMaps of NamespaceSystem in which replicas of the gateway tell the keeper of credentials. Its value does not matter.
+	LabelObservations = "sandkeep.dev/observations"
+
 	// AnnotationDefaultClass with the value "true" makes a SessionClass the one that Sessions without a className use.
 	AnnotationDefaultClass = "sandkeep.dev/is-default-class"
 
@@ -27,6 +40,22 @@ const (
 	// FinalizerResult keeps an ended sandbox pod until its result is in the status of its Session.
 	FinalizerResult = "sandkeep.dev/result"
 
+	// LabelAccessPrefix begins the labels of namespaces by which a ClusterCredential may choose them.
+	LabelAccessPrefix = "access.sandkeep.dev/"
+
+	// SecretTypeAPIKey is the type of Secrets in NamespaceKeys that hold API keys.
+	SecretTypeAPIKey = "sandkeep.dev/api-key"
+	// SecretTypeCertificate is the type of the Secret in NamespaceKeys that holds the gateway's certificate, as tls.crt and tls.key. It is no
+	// kubernetes.io/tls, since nothing but types of ours may be in that namespace.
+	SecretTypeCertificate = "sandkeep.dev/certificate"
+
 	// FieldOwnerManager is the field manager of everything that the manager applies.
 	FieldOwnerManager = "sandkeep-manager"
+	// FieldOwnerGateway is the field manager of what the gateway writes into the status of Sessions.
+	FieldOwnerGateway = "sandkeep-gateway"
+	// FieldOwnerKeeper is the field manager of everything that the keeper applies.
+	FieldOwnerKeeper = "sandkeep-keeper"
+
+	// TokenAudience is the audience of the tokens by which pods prove to the gateway who they are.
+	TokenAudience = "sandkeep-gateway"
 )

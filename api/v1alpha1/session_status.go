@@ -70,10 +70,21 @@ type SessionStatus struct {
 	// +listMapKey=provider
 	// +kubebuilder:validation:MaxItems=16
 	Credentials []ResolvedCredential `json:"credentials,omitempty"`
-	// usage is what the agent said it used, over all runs.
+	// credentialsInUse are the credentials that the gateway put on the last accepted request to each provider.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=provider
+	// +kubebuilder:validation:MaxItems=16
+	CredentialsInUse []CredentialInUse `json:"credentialsInUse,omitempty"`
+	// usage is what was used, over all runs: as the gateway counted it where a key is delivered by Proxy, else as the agent said.
 	//
 	// +optional
 	Usage *Usage `json:"usage,omitempty"`
+	// lastActivityTime is when the gateway last saw a request of this Session, to half a minute.
+	//
+	// +optional
+	LastActivityTime *metav1.Time `json:"lastActivityTime,omitempty"`
 	// startTime is when the first pod started, or the first one after the last resumption.
 	//
 	// +optional
@@ -104,7 +115,7 @@ type ResolvedCredential struct {
 	//
 	// +required
 	Ref CredentialReference `json:"ref,omitzero"`
-	// source says whose credential it is: Namespace for one that a namespace shares.
+	// source says whose credential it is: Namespace for one that a namespace shares, Cluster for an admin's.
 	//
 	// +required
 	Source CredentialSource `json:"source,omitempty"`
@@ -118,13 +129,46 @@ type ResolvedCredential struct {
 	Delivery Delivery `json:"delivery,omitempty"`
 }
 
+// CredentialInUse is a credential as it was put on a request that the provider accepted.
+type CredentialInUse struct {
+	// provider is the name of the APIProvider.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Provider string `json:"provider,omitempty"`
+	// ref names the credential.
+	//
+	// +required
+	Ref CredentialReference `json:"ref,omitzero"`
+	// revision identifies the key material, as status.revision of the credential does.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Revision string `json:"revision,omitempty"`
+	// expirationTime is when the key material ends to be valid. When unset, it does not by itself.
+	//
+	// +optional
+	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
+	// lastUsedTime is when it was last used, to half a minute.
+	//
+	// +optional
+	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
+}
+
 // CredentialSource says whose credential a Session runs on.
 //
-// +kubebuilder:validation:Enum=Namespace
+// +kubebuilder:validation:Enum=Namespace;Cluster
 type CredentialSource string
 
-// CredentialSourceNamespace is a Credential that its namespace shares.
-const CredentialSourceNamespace CredentialSource = "Namespace"
+// The sources.
+const (
+	// CredentialSourceNamespace is a Credential that its namespace shares.
+	CredentialSourceNamespace CredentialSource = "Namespace"
+	// CredentialSourceCluster is a ClusterCredential that allows the namespace.
+	CredentialSourceCluster CredentialSource = "Cluster"
+)
 
 // CredentialMethod says how a credential opens its provider.
 //

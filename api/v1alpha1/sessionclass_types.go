@@ -215,10 +215,11 @@ type ClassCredential struct {
 	// +optional
 	// +kubebuilder:default=Required
 	Requirement Requirement `json:"requirement,omitempty"`
-	// delivery is how the key reaches the agent: Env or File. When unset, it is Env.
+	// delivery is how the key reaches the agent: Proxy, where it never does and the gateway puts it on requests; Env or File, for
+	// agents that cannot be given another address. When unset, it is Proxy.
 	//
 	// +optional
-	// +kubebuilder:default=Env
+	// +kubebuilder:default=Proxy
 	Delivery Delivery `json:"delivery,omitempty"`
 }
 

@@ -62,11 +62,13 @@ type Workspace struct {
 
 // Delivery is how a key reaches the agent.
 //
-// +kubebuilder:validation:Enum=Env;File
+// +kubebuilder:validation:Enum=Proxy;Env;File
 type Delivery string
 
 // The deliveries.
 const (
+	// DeliveryProxy keeps the key in the gateway: the agent holds a placeholder, and the gateway puts the key on its requests.
+	DeliveryProxy Delivery = "Proxy"
 	// DeliveryEnv puts the key into the agent's environment, where the agent and everything that it starts can read it.
 	DeliveryEnv Delivery = "Env"
 	// DeliveryFile gives the agent a file that holds the key, on a memory-backed volume.
@@ -75,7 +77,7 @@ const (
 
 // CredentialReference names a credential.
 type CredentialReference struct {
-	// kind is the Kind of the credential: Credential, in the namespace of the Session.
+	// kind is the Kind of the credential: Credential, in the namespace of the Session, or ClusterCredential.
 	//
 	// +required
 	Kind CredentialKind `json:"kind,omitempty"`
@@ -89,8 +91,13 @@ type CredentialReference struct {
 
 // CredentialKind is a Kind of credential.
 //
-// +kubebuilder:validation:Enum=Credential
+// +kubebuilder:validation:Enum=Credential;ClusterCredential
 type CredentialKind string
 
-// CredentialKindCredential is a credential of a namespace.
-const CredentialKindCredential CredentialKind = "Credential"
+// The Kinds of credentials.
+const (
+	// CredentialKindCredential is a credential of a namespace.
+	CredentialKindCredential CredentialKind = "Credential"
+	// CredentialKindClusterCredential is a credential of an admin, for the namespaces that it allows.
+	CredentialKindClusterCredential CredentialKind = "ClusterCredential"
+)

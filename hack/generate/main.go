@@ -69,8 +69,30 @@ func generateAPI(ctx context.Context) error {
 		"paths=./"+apiDir+"/...", "output:crd:dir="+crdDir)
 }
 
+// program has a ClusterRole, in a file, made from the markers of packages.
+type program struct {
+	name, file string
+	packages   []string
+}
+
+var programs = []program{
+	{"manager", "role.yaml", []string{"./controllers/session", "./controllers/sessionclass", "./cmd/manager"}},
+	{"keeper", "keeper_role.yaml", []string{
+		"./controllers/apiprovider", "./controllers/clustercredential", "./controllers/credential", "./controllers/gatewaycertificate", "./cmd/keeper",
+	}},
+}
+
 func generateRoles(ctx context.Context) error {
-	return controllerGen(ctx, "rbac:roleName=sandkeep-manager", "paths=./controllers/...", "paths=./cmd/manager", "output:rbac:dir="+rbacDir)
+	for _, p := range programs {
+		args := []string{"rbac:roleName=sandkeep-" + p.name + ",fileName=" + p.file, "output:rbac:dir=" + rbacDir}
+		for _, path := range p.packages {
+			args = append(args, "paths="+path)
+		}
+		if err := controllerGen(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func controllerGen(ctx context.Context, args ...string) error {

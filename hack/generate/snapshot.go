@@ -45,7 +45,7 @@ func isGenerated(path string) bool {
 	case crdDir:
 		return true
 	case rbacDir:
-		return filepath.Base(path) == "role.yaml"
+		return slices.ContainsFunc(programs, func(p program) bool { return p.file == filepath.Base(path) })
 	}
 	return strings.HasPrefix(filepath.Base(path), "zz_generated.") || strings.Contains(path, "/applyconfiguration/")
 }

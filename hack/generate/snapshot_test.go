@@ -13,18 +13,20 @@ func TestCheckNamesWhatIsStaleAndPutsItBack(t *testing.T) {
 	write(t, "config/crd/bases/same.yaml", "same")
 	write(t, "config/crd/bases/stale.yaml", "old")
 	write(t, "config/rbac/role.yaml", "old role")
+	write(t, "config/rbac/keeper_role.yaml", "old role")
 	write(t, "config/rbac/written_by_people.yaml", "binding")
 	before := read(t)
 
 	write(t, "config/crd/bases/stale.yaml", "current")
 	write(t, "config/crd/bases/new.yaml", "new")
+	write(t, "config/rbac/keeper_role.yaml", "role")
 	write(t, "config/rbac/written_by_people.yaml", "another binding")
 	if err := os.Remove("config/rbac/role.yaml"); err != nil {
 		t.Fatal(err)
 	}
 	after := read(t)
 
-	want := []string{"config/crd/bases/new.yaml", "config/crd/bases/stale.yaml", "config/rbac/role.yaml"}
+	want := []string{"config/crd/bases/new.yaml", "config/crd/bases/stale.yaml", "config/rbac/keeper_role.yaml", "config/rbac/role.yaml"}
 	if diff := cmp.Diff(want, before.changed(after)); diff != "" {
 		t.Errorf("stale files (-want +got):\n%s", diff)
 	}

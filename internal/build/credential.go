@@ -84,7 +84,7 @@ func Credential(name string) *CredentialBuilder {
 			APIKey:   v1alpha1.APIKey{SecretRef: v1alpha1.SecretKeyReference{Name: name, Key: "api-key"}},
 			Sharing:  v1alpha1.SharingNamespace,
 		},
-		Status: v1alpha1.ObjectStatus{ObservedGeneration: new(int64(-1))},
+		Status: v1alpha1.CredentialStatus{ObservedGeneration: new(int64(-1))},
 	}}
 }
 
@@ -111,13 +111,13 @@ func (b *CredentialBuilder) Deleting() *CredentialBuilder {
 
 // Ready makes it accepted.
 func (b *CredentialBuilder) Ready() *CredentialBuilder {
-	b.o.Status = readiness(metav1.ConditionTrue, v1alpha1.ReasonAccepted, "Sessions get the key")
+	b.o.Status = credentialReadiness(metav1.ConditionTrue, v1alpha1.ReasonAccepted, "Sessions get the key")
 	return b
 }
 
 // NotReady makes it refused.
 func (b *CredentialBuilder) NotReady(reason, message string) *CredentialBuilder {
-	b.o.Status = readiness(metav1.ConditionFalse, reason, message)
+	b.o.Status = credentialReadiness(metav1.ConditionFalse, reason, message)
 	return b
 }
 
@@ -137,4 +137,9 @@ func (b *CredentialBuilder) Secret(name, key string) *CredentialBuilder {
 func (b *CredentialBuilder) Deliveries(deliveries ...v1alpha1.Delivery) *CredentialBuilder {
 	b.o.Spec.Deliveries = deliveries
 	return b
+}
+
+func credentialReadiness(status metav1.ConditionStatus, reason, message string) v1alpha1.CredentialStatus {
+	s := readiness(status, reason, message)
+	return v1alpha1.CredentialStatus{ObservedGeneration: s.ObservedGeneration, Conditions: s.Conditions}
 }

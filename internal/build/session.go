@@ -79,6 +79,14 @@ func (b *SessionBuilder) Credential(provider, name string) *SessionBuilder {
 	return b
 }
 
+// ClusterCredential chooses an admin's credential for a provider.
+func (b *SessionBuilder) ClusterCredential(provider, name string) *SessionBuilder {
+	b.o.Spec.Credentials = append(b.o.Spec.Credentials, v1alpha1.SessionCredential{
+		Provider: provider, Ref: v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindClusterCredential, Name: name},
+	})
+	return b
+}
+
 // Env adds a variable.
 func (b *SessionBuilder) Env(name, value string) *SessionBuilder {
 	b.o.Spec.Env = append(b.o.Spec.Env, Env(name, value))

@@ -85,17 +85,19 @@ func (s realServer) dryRun(t *testing.T, object *unstructured.Unstructured) {
 	}
 }
 
-// The namespace of the test enforces the Restricted standard for pods, as the manager's own does.
-func TestManagerPodIsRestricted(t *testing.T) {
+// The namespace of the test enforces the Restricted standard for pods, as that of the programs does.
+func TestPodsOfProgramsAreRestricted(t *testing.T) {
 	s := newRealServer(t)
-	pod := &corev1.Pod{}
-	template, _, _ := unstructured.NestedMap(managerDeployment(t, "config/default").Object, "spec", "template")
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template, pod); err != nil {
-		t.Fatal(err)
-	}
-	pod.Name, pod.Namespace, pod.Spec.ServiceAccountName = "manager", s.namespace, "default"
-	if err := client.NewDryRunClient(s.client).Create(t.Context(), pod); err != nil {
-		t.Error(err)
+	for _, program := range []string{"manager", "keeper"} {
+		pod := &corev1.Pod{}
+		template, _, _ := unstructured.NestedMap(deployment(t, "config/default", program).Object, "spec", "template")
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template, pod); err != nil {
+			t.Fatal(err)
+		}
+		pod.Name, pod.Namespace, pod.Spec.ServiceAccountName = program, s.namespace, "default"
+		if err := client.NewDryRunClient(s.client).Create(t.Context(), pod); err != nil {
+			t.Errorf("%s: %v", program, err)
+		}
 	}
 }
 
@@ -157,7 +159,7 @@ func agentImage(class *unstructured.Unstructured) string {
 
 // Sandboxes get sandboxd from the manager's own image.
 func TestManagerKnowsItsImage(t *testing.T) {
-	manager := managerContainer(t, managerDeployment(t, "config/default"))
+	manager := managerContainer(t, deployment(t, "config/default", "manager"))
 	if diff := cmp.Diff([]corev1.EnvVar{{Name: "SANDKEEP_IMAGE", Value: manager.Image}}, manager.Env); diff != "" {
 		t.Errorf("environment of the manager (-want +got):\n%s", diff)
 	}
@@ -184,14 +186,14 @@ func TestOneClassIsTheDefault(t *testing.T) {
 	}
 }
 
-func managerDeployment(t *testing.T, dir string) *unstructured.Unstructured {
+func deployment(t *testing.T, dir, program string) *unstructured.Unstructured {
 	t.Helper()
 	for _, object := range build(t, dir) {
-		if object.GetKind() == "Deployment" && object.GetName() == "sandkeep-manager" {
+		if object.GetKind() == "Deployment" && object.GetName() == "sandkeep-"+program {
 			return object
 		}
 	}
-	t.Fatalf("no manager in %s", dir)
+	t.Fatalf("no %s in %s", program, dir)
 	return nil
 }
 

@@ -30,7 +30,7 @@ func TestImmutableFieldsAreTestedInEveryWay(t *testing.T) {
 		if !strings.Contains(rule.Rule, "oldSelf") {
 			return
 		}
-		if path != "Session.spec" && path != "Credential.spec" {
+		if !slices.Contains([]string{"Session.spec", "Credential.spec", "ClusterCredential.spec"}, path) {
 			t.Errorf("%s: a rule that speaks of oldSelf must be on the spec", path)
 		}
 		ways := waysTested(files, rule.Message)

@@ -8,11 +8,13 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// walk visits every schema of a CRD with its path, such as spec.env[].name. What is below podTemplate is Kubernetes' own
-// and is left out.
+// kubernetesOwn are the fields of types that Kubernetes defines. What is below them is left out.
+var kubernetesOwn = []string{"spec.podTemplate", "spec.allow.namespaces.selector"}
+
+// walk visits every schema of a CRD with its path, such as spec.env[].name.
 func walk(schema *apiextensionsv1.JSONSchemaProps, path string, visit func(path string, schema *apiextensionsv1.JSONSchemaProps)) {
 	visit(path, schema)
-	if path == "spec.podTemplate" {
+	if slices.Contains(kubernetesOwn, path) {
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {

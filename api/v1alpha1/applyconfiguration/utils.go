@@ -22,6 +22,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AgentConfigApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AgentFile"):
 		return &apiv1alpha1.AgentFileApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Allow"):
+		return &apiv1alpha1.AllowApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AllowedNamespaces"):
+		return &apiv1alpha1.AllowedNamespacesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("APIKey"):
 		return &apiv1alpha1.APIKeyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("APIProvider"):
@@ -32,28 +36,42 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ClassCredentialApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ClassLimits"):
 		return &apiv1alpha1.ClassLimitsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterCredential"):
+		return &apiv1alpha1.ClusterCredentialApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterCredentialSpec"):
+		return &apiv1alpha1.ClusterCredentialSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Commit"):
 		return &apiv1alpha1.CommitApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Credential"):
 		return &apiv1alpha1.CredentialApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CredentialInUse"):
+		return &apiv1alpha1.CredentialInUseApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CredentialReference"):
 		return &apiv1alpha1.CredentialReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CredentialSpec"):
 		return &apiv1alpha1.CredentialSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CredentialStatus"):
+		return &apiv1alpha1.CredentialStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Endpoint"):
 		return &apiv1alpha1.EndpointApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EnvVar"):
 		return &apiv1alpha1.EnvVarApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HeaderAuth"):
+		return &apiv1alpha1.HeaderAuthApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NamedAgentConfig"):
 		return &apiv1alpha1.NamedAgentConfigApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ObjectStatus"):
 		return &apiv1alpha1.ObjectStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ProviderAuth"):
+		return &apiv1alpha1.ProviderAuthApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Repository"):
 		return &apiv1alpha1.RepositoryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ResolvedCredential"):
 		return &apiv1alpha1.ResolvedCredentialApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Resources"):
 		return &apiv1alpha1.ResourcesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Route"):
+		return &apiv1alpha1.RouteApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecondsLimit"):
 		return &apiv1alpha1.SecondsLimitApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretKeyReference"):
@@ -74,6 +92,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.SessionSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SessionStatus"):
 		return &apiv1alpha1.SessionStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TokenKind"):
+		return &apiv1alpha1.TokenKindApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Usage"):
 		return &apiv1alpha1.UsageApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Workspace"):

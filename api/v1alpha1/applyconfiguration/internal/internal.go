@@ -55,12 +55,32 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: agentConfig
       type:
         namedType: com.github.sandkeep.sandkeep.api.v1alpha1.AgentConfig
+    - name: auth
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.ProviderAuth
     - name: endpoints
       type:
         list:
           elementType:
             namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Endpoint
           elementRelationship: atomic
+    - name: routes
+      type:
+        list:
+          elementType:
+            namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Route
+          elementRelationship: atomic
+    - name: tokenKinds
+      type:
+        list:
+          elementType:
+            namedType: com.github.sandkeep.sandkeep.api.v1alpha1.TokenKind
+          elementRelationship: associative
+          keys:
+          - name
+    - name: usage
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.UsageFormat
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.Agent
   map:
     fields:
@@ -145,13 +165,34 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.AgentProtocol
   scalar: string
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.Allow
+  map:
+    fields:
+    - name: namespaces
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.AllowedNamespaces
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.AllowedNamespaces
+  map:
+    fields:
+    - name: from
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.NamespacesFrom
+    - name: names
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: selector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.ClassCredential
   map:
     fields:
     - name: delivery
       type:
         namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Delivery
-      default: Env
+      default: Proxy
     - name: provider
       type:
         scalar: string
@@ -174,6 +215,53 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: ttlSecondsAfterFinished
       type:
         namedType: com.github.sandkeep.sandkeep.api.v1alpha1.SecondsLimit
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.ClusterCredential
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.ClusterCredentialSpec
+    - name: status
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialStatus
+      default:
+        observedGeneration: -1
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.ClusterCredentialSpec
+  map:
+    fields:
+    - name: allow
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Allow
+    - name: apiKey
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.APIKey
+    - name: deliveries
+      type:
+        list:
+          elementType:
+            namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Delivery
+          elementRelationship: associative
+    - name: hosts
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: priority
+      type:
+        scalar: numeric
+    - name: provider
+      type:
+        scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.Commit
   map:
     fields:
@@ -203,9 +291,27 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialSpec
     - name: status
       type:
-        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.ObjectStatus
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialStatus
       default:
         observedGeneration: -1
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialInUse
+  map:
+    fields:
+    - name: expirationTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lastUsedTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: provider
+      type:
+        scalar: string
+    - name: ref
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialReference
+    - name: revision
+      type:
+        scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialKind
   scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialMethod
@@ -239,6 +345,35 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sharing
       type:
         namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Sharing
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: hosts
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: lastUsedTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: revision
+      type:
+        scalar: string
+    - name: tokenKind
+      type:
+        scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.Delivery
   scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.Endpoint
@@ -247,6 +382,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: allowPrivate
       type:
         scalar: boolean
+    - name: caBundle
+      type:
+        scalar: string
     - name: host
       type:
         scalar: string
@@ -266,6 +404,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     - name: value
+      type:
+        scalar: string
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.HeaderAuth
+  map:
+    fields:
+    - name: header
+      type:
+        scalar: string
+    - name: prefix
       type:
         scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.LogFormat
@@ -292,6 +439,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.NamespacesFrom
+  scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.ObjectStatus
   map:
     fields:
@@ -306,6 +455,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: observedGeneration
       type:
         scalar: numeric
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.ProviderAuth
+  map:
+    fields:
+    - name: apiKey
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.HeaderAuth
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.ReportText
   scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.Repository
@@ -352,6 +507,17 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: requests
       type:
         namedType: io.k8s.api.core.v1.ResourceList
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.Route
+  map:
+    fields:
+    - name: method
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.RouteMethod
+    - name: path
+      type:
+        scalar: string
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.RouteMethod
+  scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.SecondsLimit
   map:
     fields:
@@ -560,12 +726,23 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - provider
+    - name: credentialsInUse
+      type:
+        list:
+          elementType:
+            namedType: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialInUse
+          elementRelationship: associative
+          keys:
+          - provider
     - name: failure
       type:
         namedType: com.github.sandkeep.sandkeep.api.v1alpha1.SessionFailure
     - name: failures
       type:
         scalar: numeric
+    - name: lastActivityTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: nextRunTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -595,6 +772,21 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Usage
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.Sharing
   scalar: string
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.TokenKind
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: policy
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.TokenPolicy
+      default: Allow
+    - name: prefix
+      type:
+        scalar: string
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.TokenPolicy
+  scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.Usage
   map:
     fields:
@@ -607,6 +799,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: requests
       type:
         scalar: numeric
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.UsageFormat
+  scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.Workspace
   map:
     fields:

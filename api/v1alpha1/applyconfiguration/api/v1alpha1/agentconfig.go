@@ -8,6 +8,8 @@ package v1alpha1
 // AgentConfig tells agents where a service is and how to present its key. In values and contents, $(API_KEY) stands for the
 // key, $(API_KEY_FILE) for the path of the file that holds it, and $(BASE_URL) for the address of the service without a
 // final slash. What speaks of $(API_KEY) is used with the delivery of its own kind only: variables with Env, files with File.
+// With Proxy, $(BASE_URL) is the sandbox's own door to the gateway, variables get a placeholder for $(API_KEY), and files that speak of it are
+// left out.
 type AgentConfigApplyConfiguration struct {
 	// env is set for every agent. Variables named here are taken away from agents that get no credential of this provider.
 	Env []EnvVarApplyConfiguration `json:"env,omitempty"`

@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+)
+
 // APIProviderSpecApplyConfiguration represents a declarative configuration of the APIProviderSpec type for use
 // with apply.
 //
@@ -9,6 +13,16 @@ package v1alpha1
 type APIProviderSpecApplyConfiguration struct {
 	// endpoints are where the service is; agents are told the first one.
 	Endpoints []EndpointApplyConfiguration `json:"endpoints,omitempty"`
+	// routes are the requests that the gateway lets through; everything else is answered with 404 or 405. When unset, none is, and
+	// keys for this service can be delivered by Env or File only.
+	Routes []RouteApplyConfiguration `json:"routes,omitempty"`
+	// auth says how a key is presented to the service. When unset, it is "Authorization: Bearer <key>".
+	Auth *ProviderAuthApplyConfiguration `json:"auth,omitempty"`
+	// usage is the format in which the service says what an answer used. When unset, requests are counted, and no tokens.
+	Usage *apiv1alpha1.UsageFormat `json:"usage,omitempty"`
+	// tokenKinds tell kinds of keys apart by their shape; the first that matches counts. A key that matches none is of no known
+	// kind, and allowed. When unset, no key is of a known kind.
+	TokenKinds []TokenKindApplyConfiguration `json:"tokenKinds,omitempty"`
 	// agentConfig tells agents where the service is and how to present the key.
 	AgentConfig *AgentConfigApplyConfiguration `json:"agentConfig,omitempty"`
 }
@@ -28,6 +42,48 @@ func (b *APIProviderSpecApplyConfiguration) WithEndpoints(values ...*EndpointApp
 			panic("nil value passed to WithEndpoints")
 		}
 		b.Endpoints = append(b.Endpoints, *values[i])
+	}
+	return b
+}
+
+// WithRoutes adds the given value to the Routes field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Routes field.
+func (b *APIProviderSpecApplyConfiguration) WithRoutes(values ...*RouteApplyConfiguration) *APIProviderSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithRoutes")
+		}
+		b.Routes = append(b.Routes, *values[i])
+	}
+	return b
+}
+
+// WithAuth sets the Auth field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Auth field is set to the value of the last call.
+func (b *APIProviderSpecApplyConfiguration) WithAuth(value *ProviderAuthApplyConfiguration) *APIProviderSpecApplyConfiguration {
+	b.Auth = value
+	return b
+}
+
+// WithUsage sets the Usage field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Usage field is set to the value of the last call.
+func (b *APIProviderSpecApplyConfiguration) WithUsage(value apiv1alpha1.UsageFormat) *APIProviderSpecApplyConfiguration {
+	b.Usage = &value
+	return b
+}
+
+// WithTokenKinds adds the given value to the TokenKinds field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the TokenKinds field.
+func (b *APIProviderSpecApplyConfiguration) WithTokenKinds(values ...*TokenKindApplyConfiguration) *APIProviderSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithTokenKinds")
+		}
+		b.TokenKinds = append(b.TokenKinds, *values[i])
 	}
 	return b
 }

@@ -17,7 +17,8 @@ type ClassCredentialApplyConfiguration struct {
 	// providers with AnyOf is enough, and Optional when a Session runs without. The provider that spec.model of a Session
 	// names is required in any case, and then AnyOf of the others asks for nothing. When unset, it is Required.
 	Requirement *apiv1alpha1.Requirement `json:"requirement,omitempty"`
-	// delivery is how the key reaches the agent: Env or File. When unset, it is Env.
+	// delivery is how the key reaches the agent: Proxy, where it never does and the gateway puts it on requests; Env or File, for
+	// agents that cannot be given another address. When unset, it is Proxy.
 	Delivery *apiv1alpha1.Delivery `json:"delivery,omitempty"`
 }
 

@@ -15,7 +15,7 @@ import (
 // with apply.
 //
 // Credential is permission to use a provider, with a key that is in a Secret of the same namespace. Sandkeep's manager never
-// reads the Secret: it is given to sandboxes by reference.
+// reads the Secret: by Env and File it is given to sandboxes by reference, and by Proxy the gateway reads it, after an admin has permitted that.
 type CredentialApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard metadata of objects.
@@ -23,7 +23,7 @@ type CredentialApplyConfiguration struct {
 	// spec is the permission.
 	Spec *CredentialSpecApplyConfiguration `json:"spec,omitempty"`
 	// status says whether the credential is usable.
-	Status *ObjectStatusApplyConfiguration `json:"status,omitempty"`
+	Status *CredentialStatusApplyConfiguration `json:"status,omitempty"`
 }
 
 // Credential constructs a declarative configuration of the Credential type for use with
@@ -249,7 +249,7 @@ func (b *CredentialApplyConfiguration) WithSpec(value *CredentialSpecApplyConfig
 // WithStatus sets the Status field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Status field is set to the value of the last call.
-func (b *CredentialApplyConfiguration) WithStatus(value *ObjectStatusApplyConfiguration) *CredentialApplyConfiguration {
+func (b *CredentialApplyConfiguration) WithStatus(value *CredentialStatusApplyConfiguration) *CredentialApplyConfiguration {
 	b.Status = value
 	return b
 }

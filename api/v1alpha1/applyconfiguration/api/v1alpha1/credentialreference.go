@@ -11,7 +11,7 @@ import (
 //
 // CredentialReference names a credential.
 type CredentialReferenceApplyConfiguration struct {
-	// kind is the Kind of the credential: Credential, in the namespace of the Session.
+	// kind is the Kind of the credential: Credential, in the namespace of the Session, or ClusterCredential.
 	Kind *apiv1alpha1.CredentialKind `json:"kind,omitempty"`
 	// name is the name of the credential.
 	Name *string `json:"name,omitempty"`

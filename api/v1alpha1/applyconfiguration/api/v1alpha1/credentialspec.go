@@ -17,8 +17,7 @@ type CredentialSpecApplyConfiguration struct {
 	APIKey *APIKeyApplyConfiguration `json:"apiKey,omitempty"`
 	// sharing is Namespace when every Session of the namespace may use the credential.
 	Sharing *apiv1alpha1.Sharing `json:"sharing,omitempty"`
-	// deliveries are the ways in which the key may reach an agent. When unset, every way that a class asks for is
-	// permitted.
+	// deliveries are the ways in which the key may reach an agent. When unset, it is Proxy only.
 	Deliveries []apiv1alpha1.Delivery `json:"deliveries,omitempty"`
 }
 

@@ -19,6 +19,9 @@ type EndpointApplyConfiguration struct {
 	Port *int32 `json:"port,omitempty"`
 	// allowPrivate says that the service is in your own network: http and private addresses are then accepted. When unset, it is false.
 	AllowPrivate *bool `json:"allowPrivate,omitempty"`
+	// caBundle are the certificates, in PEM, that sign the service's own, in place of those of the public authorities. When unset, the
+	// public ones count.
+	CABundle *string `json:"caBundle,omitempty"`
 }
 
 // EndpointApplyConfiguration constructs a declarative configuration of the Endpoint type for use with
@@ -56,5 +59,13 @@ func (b *EndpointApplyConfiguration) WithPort(value int32) *EndpointApplyConfigu
 // If called multiple times, the AllowPrivate field is set to the value of the last call.
 func (b *EndpointApplyConfiguration) WithAllowPrivate(value bool) *EndpointApplyConfiguration {
 	b.AllowPrivate = &value
+	return b
+}
+
+// WithCABundle sets the CABundle field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CABundle field is set to the value of the last call.
+func (b *EndpointApplyConfiguration) WithCABundle(value string) *EndpointApplyConfiguration {
+	b.CABundle = &value
 	return b
 }

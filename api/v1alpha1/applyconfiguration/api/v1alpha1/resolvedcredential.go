@@ -15,7 +15,7 @@ type ResolvedCredentialApplyConfiguration struct {
 	Provider *string `json:"provider,omitempty"`
 	// ref names the credential.
 	Ref *CredentialReferenceApplyConfiguration `json:"ref,omitempty"`
-	// source says whose credential it is: Namespace for one that a namespace shares.
+	// source says whose credential it is: Namespace for one that a namespace shares, Cluster for an admin's.
 	Source *apiv1alpha1.CredentialSource `json:"source,omitempty"`
 	// method says how the credential opens the provider: APIKey.
 	Method *apiv1alpha1.CredentialMethod `json:"method,omitempty"`

@@ -34,8 +34,12 @@ type SessionStatusApplyConfiguration struct {
 	Auth *string `json:"auth,omitempty"`
 	// credentials are the credentials that were resolved when the Session first ran. They do not change for its later runs.
 	Credentials []ResolvedCredentialApplyConfiguration `json:"credentials,omitempty"`
-	// usage is what the agent said it used, over all runs.
+	// credentialsInUse are the credentials that the gateway put on the last accepted request to each provider.
+	CredentialsInUse []CredentialInUseApplyConfiguration `json:"credentialsInUse,omitempty"`
+	// usage is what was used, over all runs: as the gateway counted it where a key is delivered by Proxy, else as the agent said.
 	Usage *UsageApplyConfiguration `json:"usage,omitempty"`
+	// lastActivityTime is when the gateway last saw a request of this Session, to half a minute.
+	LastActivityTime *metav1.Time `json:"lastActivityTime,omitempty"`
 	// startTime is when the first pod started, or the first one after the last resumption.
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 	// completionTime is when the Session ended.
@@ -150,11 +154,32 @@ func (b *SessionStatusApplyConfiguration) WithCredentials(values ...*ResolvedCre
 	return b
 }
 
+// WithCredentialsInUse adds the given value to the CredentialsInUse field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the CredentialsInUse field.
+func (b *SessionStatusApplyConfiguration) WithCredentialsInUse(values ...*CredentialInUseApplyConfiguration) *SessionStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithCredentialsInUse")
+		}
+		b.CredentialsInUse = append(b.CredentialsInUse, *values[i])
+	}
+	return b
+}
+
 // WithUsage sets the Usage field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Usage field is set to the value of the last call.
 func (b *SessionStatusApplyConfiguration) WithUsage(value *UsageApplyConfiguration) *SessionStatusApplyConfiguration {
 	b.Usage = value
+	return b
+}
+
+// WithLastActivityTime sets the LastActivityTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastActivityTime field is set to the value of the last call.
+func (b *SessionStatusApplyConfiguration) WithLastActivityTime(value metav1.Time) *SessionStatusApplyConfiguration {
+	b.LastActivityTime = &value
 	return b
 }
 
