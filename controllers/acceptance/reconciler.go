@@ -5,6 +5,8 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -19,7 +21,11 @@ import (
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	applyv1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
 )
+
+// maxNote is the most that the text of an event may have, in bytes.
+const maxNote = 1024
 
 // Verdict is what the Ready condition of an object says.
 type Verdict struct {
@@ -41,6 +47,8 @@ type Base struct {
 	Client   client.Client
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// FieldOwner is the field manager of the program that writes the status.
+	FieldOwner client.FieldOwner
 }
 
 // Reconciler judges the objects of one Kind. All of its fields are required.
@@ -69,58 +77,63 @@ func (r *Reconciler[T]) Reconcile(ctx context.Context, o T) (ctrl.Result, error)
 // report writes the status when it differs, and then tells of a transition in an event.
 func (r *Reconciler[T]) report(ctx context.Context, o T, v Verdict) error {
 	before := r.Status(o)
-	after := statusFor(before, o.GetGeneration(), v, metav1.NewTime(r.Clock.Now()).Rfc3339Copy())
+	after := v1alpha1.ObjectStatus{
+		ObservedGeneration: new(o.GetGeneration()),
+		Conditions:         Conditions(before.Conditions, o.GetGeneration(), v, r.Clock.Now()),
+	}
 	if equality.Semantic.DeepEqual(before, after) {
 		return nil
 	}
-	if err := r.Client.Status().Apply(ctx, r.Apply(o, applyStatus(after)), client.FieldOwner(v1alpha1.FieldOwnerManager), client.ForceOwnership); err != nil {
+	apply := applyv1alpha1.ObjectStatus().WithObservedGeneration(*after.ObservedGeneration).WithConditions(ApplyConditions(after.Conditions)...)
+	if err := r.Client.Status().Apply(ctx, r.Apply(o, apply), r.FieldOwner, client.ForceOwnership); err != nil {
 		return fmt.Errorf("write the status: %w", err)
 	}
-	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
-	if was == nil || was.Reason != v.Reason {
-		r.Recorder.Eventf(o, nil, eventType(v), v.Reason, "Reconcile", "%s", v.Message)
-	}
+	r.Announce(o, before.Conditions, v)
 	return nil
 }
 
-// statusFor is the status after a verdict. It is pure.
-func statusFor(status v1alpha1.ObjectStatus, generation int64, v Verdict, now metav1.Time) v1alpha1.ObjectStatus {
-	after := *status.DeepCopy()
-	after.ObservedGeneration = new(generation)
+// Announce tells in an event that the reason of Ready is another than before.
+func (b Base) Announce(o runtime.Object, before []metav1.Condition, v Verdict) {
+	if was := meta.FindStatusCondition(before, v1alpha1.ConditionReady); was != nil && was.Reason == v.Reason {
+		return
+	}
+	eventType := corev1.EventTypeWarning
+	if v.Accepted {
+		eventType = corev1.EventTypeNormal
+	}
+	b.Recorder.Eventf(o, nil, eventType, v.Reason, "Reconcile", "%s", contract.OneLine(v.Message, maxNote))
+}
+
+// Conditions are those of an object after a verdict. It is pure.
+func Conditions(before []metav1.Condition, generation int64, v Verdict, now time.Time) []metav1.Condition {
+	after := slices.Clone(before)
 	ready := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v.Reason, Message: v.Message,
-		ObservedGeneration: generation, LastTransitionTime: now,
+		ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now).Rfc3339Copy(),
 	}
 	if v.Accepted {
 		ready.Status = metav1.ConditionTrue
 	}
-	meta.SetStatusCondition(&after.Conditions, ready)
+	meta.SetStatusCondition(&after, ready)
 	if !v.Stalled {
-		meta.RemoveStatusCondition(&after.Conditions, v1alpha1.ConditionStalled)
+		meta.RemoveStatusCondition(&after, v1alpha1.ConditionStalled)
 		return after
 	}
 	stalled := ready
 	stalled.Type, stalled.Status = v1alpha1.ConditionStalled, metav1.ConditionTrue
-	meta.SetStatusCondition(&after.Conditions, stalled)
+	meta.SetStatusCondition(&after, stalled)
 	return after
 }
 
-// applyStatus carries the fields and conditions that are this reconciler's; what it does not carry stays its owner's.
-func applyStatus(s v1alpha1.ObjectStatus) *applyv1alpha1.ObjectStatusApplyConfiguration {
-	apply := applyv1alpha1.ObjectStatus().WithObservedGeneration(*s.ObservedGeneration)
-	for _, c := range s.Conditions {
+// ApplyConditions carry the conditions that are a verdict's; what they do not carry stays its owner's.
+func ApplyConditions(conditions []metav1.Condition) []*applymetav1.ConditionApplyConfiguration {
+	var apply []*applymetav1.ConditionApplyConfiguration
+	for _, c := range conditions {
 		if c.Type != v1alpha1.ConditionReady && c.Type != v1alpha1.ConditionStalled {
 			continue
 		}
-		apply.WithConditions(applymetav1.Condition().WithType(c.Type).WithStatus(c.Status).WithReason(c.Reason).WithMessage(c.Message).
+		apply = append(apply, applymetav1.Condition().WithType(c.Type).WithStatus(c.Status).WithReason(c.Reason).WithMessage(c.Message).
 			WithObservedGeneration(c.ObservedGeneration).WithLastTransitionTime(c.LastTransitionTime))
 	}
 	return apply
-}
-
-func eventType(v Verdict) string {
-	if v.Accepted {
-		return corev1.EventTypeNormal
-	}
-	return corev1.EventTypeWarning
 }

@@ -1,9 +1,14 @@
 package credential
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -12,25 +17,125 @@ import (
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
 	"github.com/sandkeep/sandkeep/controllers/acceptance/acceptancetest"
 	"github.com/sandkeep/sandkeep/internal/build"
+	"github.com/sandkeep/sandkeep/internal/observation"
 )
 
+const grant = `kubectl -n team-a create role sandkeep-credential-reader-anthropic-key --verb=get --resource=secrets --resource-name=anthropic-key && ` +
+	`kubectl -n team-a create rolebinding sandkeep-credential-reader-anthropic-key --role=sandkeep-credential-reader-anthropic-key ` +
+	`--serviceaccount=sandkeep-system:sandkeep-gateway`
+
+// noon is the time of the stages, in whole seconds.
+var noon = time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
+
+// granted permits the gateway to read the one Secret, and nothing else.
+func granted(spec authorizationv1.SubjectAccessReviewSpec) bool {
+	return cmp.Equal(spec, authorizationv1.SubjectAccessReviewSpec{
+		User:   "system:serviceaccount:sandkeep-system:sandkeep-gateway",
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:sandkeep-system", "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: "team-a", Verb: "get", Version: "v1", Resource: "secrets", Name: "anthropic-key",
+		},
+	})
+}
+
+func own() *build.CredentialBuilder { return build.Credential("own").Secret("anthropic-key", "key") }
+
+// told is what one replica of the gateway tells of the credential.
+func told(replica string, o observation.Observation) *corev1.ConfigMap {
+	o.Ref = observation.Ref{Kind: v1alpha1.CredentialKindCredential, Namespace: "team-a", Name: "own"}
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: v1alpha1.NamespaceSystem, Name: observation.ConfigMapPrefix + replica, Labels: map[string]string{v1alpha1.LabelObservations: ""},
+		},
+		Data: map[string]string{observation.ConfigMapKey: observation.Encode([]observation.Observation{o})},
+	}
+}
+
 func TestACredentialIsJudged(t *testing.T) {
-	accepted := acceptance.Accepted(`Sessions get key "key" of Secret "anthropic-key"; whether it is there shows when one starts`)
+	given := acceptance.Accepted(`Sessions get key "key" of Secret "anthropic-key"; whether it is there shows when one starts`)
+	readable := acceptance.Accepted(`The gateway may read key "key" of Secret "anthropic-key"; whether it is there shows when a Session uses it`)
+	notReadable := acceptance.Verdict{
+		Reason: v1alpha1.ReasonSecretNotReadable, Message: `The gateway may not read Secret "anthropic-key"; ask an admin to run: ` + grant,
+	}
 	notFound := acceptance.Verdict{
 		Reason:  v1alpha1.ReasonProviderNotFound,
 		Message: `APIProvider "anthropic" not found; ask an admin to create it, or make a new Credential for another provider`,
 	}
-	credential := func() *build.CredentialBuilder { return build.Credential("shared").Secret("anthropic-key", "key") }
+	provider := []client.Object{build.Provider("anthropic").Obj()}
 	acceptancetest.Verdicts(t, reconcilerFor, map[string]acceptancetest.Case[*v1alpha1.Credential]{
-		"its provider exists": {
-			Object: credential().Obj(), Others: []client.Object{build.Provider("anthropic").Obj()}, Want: accepted,
+		"Env and File need nobody's permission": {
+			Object: own().Deliveries(v1alpha1.DeliveryEnv, v1alpha1.DeliveryFile).Obj(), Others: provider, Want: given,
+		},
+		"Proxy, when unset, needs an admin's": {Object: own().Obj(), Others: provider, Want: notReadable, Again: 30 * time.Second},
+		"Proxy needs an admin's": {
+			Object: own().Deliveries(v1alpha1.DeliveryProxy).Obj(), Others: provider, Want: notReadable, Again: 30 * time.Second,
+		},
+		"an admin has given it": {Object: own().Obj(), Others: provider, Permits: granted, Want: readable, Again: time.Minute},
+		"an admin has given it for another Secret": {
+			Object: own().Secret("other", "key").Obj(), Others: provider, Permits: granted,
+			Want: acceptance.Verdict{
+				Reason:  v1alpha1.ReasonSecretNotReadable,
+				Message: `The gateway may not read Secret "other"; ask an admin to run: ` + strings.ReplaceAll(grant, "anthropic-key", "other"),
+			},
+			Again: 30 * time.Second,
+		},
+		"Env works before Proxy does": {
+			Object: own().Deliveries(v1alpha1.DeliveryProxy, v1alpha1.DeliveryFile, v1alpha1.DeliveryEnv).Obj(), Others: provider,
+			Want: acceptance.Accepted(`Sessions get key "key" of Secret "anthropic-key" by Env or File; for Proxy, ask an admin to run: ` + grant), Again: 30 * time.Second,
 		},
 		"its provider is not accepted, which is told elsewhere": {
-			Object: credential().Obj(), Others: []client.Object{build.Provider("anthropic").NotReady("Invalid", "Because").Obj()}, Want: accepted,
+			Object: own().Deliveries(v1alpha1.DeliveryEnv).Obj(), Others: []client.Object{build.Provider("anthropic").NotReady("Invalid", "Because").Obj()}, Want: given,
 		},
-		"no provider exists":           {Object: credential().Obj(), Want: notFound},
-		"only another provider exists": {Object: credential().Obj(), Others: []client.Object{build.Provider("openai").Obj()}, Want: notFound},
+		"no provider exists": {Object: own().Deliveries(v1alpha1.DeliveryEnv).Obj(), Want: notFound},
+		"only another provider exists": {
+			Object: own().Deliveries(v1alpha1.DeliveryEnv).Obj(), Others: []client.Object{build.Provider("openai").Obj()}, Want: notFound,
+		},
+		"the provider has moved since": {
+			Object: own().Deliveries(v1alpha1.DeliveryEnv).With(func(c *v1alpha1.Credential) { c.Status.Hosts = []string{"old.example"} }).Obj(), Others: provider,
+			Want: acceptance.Verdict{Reason: v1alpha1.ReasonEndpointsChanged, Message: `APIProvider "anthropic" names host api.anthropic.example, ` +
+				`where this key was not made to go, so it goes nowhere; where that is right, make a new Credential`},
+		},
+		"the key was refused twice": {
+			Object:  own().Obj(),
+			Others:  append(provider, told("a", observation.Observation{Revision: "7", RejectedTimes: []time.Time{noon.Add(-time.Second), noon}, LastUsedTime: noon})),
+			Permits: granted,
+			Want: acceptance.Verdict{Reason: v1alpha1.ReasonKeyRejected,
+				Message: "The provider refused the key twice; put a good one into the Secret, which is tried again at 07:13:09 UTC"},
+			Again: time.Minute,
+		},
+		"the key was refused long ago, and may be another one by now": {
+			Object: own().Obj(),
+			Others: append(provider, told("a", observation.Observation{
+				Revision: "7", RejectedTimes: []time.Time{noon.Add(-time.Hour), noon.Add(-time.Hour)}, LastUsedTime: noon.Add(-time.Hour),
+			})),
+			Permits: granted, Want: readable, Again: time.Minute,
+		},
 	})
+}
+
+func TestTheRevisionIsTheOneThatTheGatewayUsedLast(t *testing.T) {
+	s := acceptancetest.NewStage(t, own().Obj(), build.Provider("anthropic").Obj(),
+		told("a", observation.Observation{Revision: "7", LastUsedTime: noon.Add(-time.Minute)}), told("b", observation.Observation{Revision: "8", LastUsedTime: noon}))
+	s.Permits = granted
+	r := reconcilerFor(s.Base())
+	for range 2 {
+		if _, err := acceptancetest.Again(t, s, r, own().Obj()); err != nil {
+			t.Fatal(err)
+		}
+		got := acceptancetest.Now(t, s, own().Obj()).Status
+		got.Conditions = nil
+		want := v1alpha1.CredentialStatus{
+			ObservedGeneration: new(int64(1)), Revision: "8", Hosts: []string{"api.anthropic.example"}, LastUsedTime: got.LastUsedTime,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("status (-want +got):\n%s", diff)
+		}
+		for _, replica := range []string{"a", "b"} { // which are gone for the second look
+			if err := client.IgnoreNotFound(s.Client.Delete(t.Context(), told(replica, observation.Observation{}))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 func TestAProviderWakesItsCredentials(t *testing.T) {
@@ -48,26 +153,30 @@ func TestAProviderWakesItsCredentials(t *testing.T) {
 	}
 }
 
-func TestACredentialIsAcceptedOnceItsProviderComes(t *testing.T) {
-	credential := build.Credential("shared").Obj()
-	s := acceptancetest.NewStage(t, credential.DeepCopy())
+func TestACredentialIsAcceptedOnceWhatItNeedsIsThere(t *testing.T) {
+	s := acceptancetest.NewStage(t, own().Obj())
 	r := reconcilerFor(s.Base())
 	for _, step := range []func() error{
 		func() error { return nil },
 		func() error { return s.Client.Create(t.Context(), build.Provider("anthropic").Obj()) },
+		func() error { s.Permits = granted; return nil },
+		func() error { s.Permits = nil; return nil },
 		func() error { return s.Client.Delete(t.Context(), build.Provider("anthropic").Obj()) },
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}
-		if err := acceptancetest.Reconcile(t, s, r, credential); err != nil {
+		if _, err := acceptancetest.Again(t, s, r, own().Obj()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	notFound := `Warning ProviderNotFound: APIProvider "anthropic" not found; ask an admin to create it, or make a new Credential for another provider`
+	notReadable := `Warning SecretNotReadable: The gateway may not read Secret "anthropic-key"; ask an admin to run: ` + grant
 	want := []string{
 		notFound,
-		`Normal Accepted: Sessions get key "api-key" of Secret "shared"; whether it is there shows when one starts`,
+		notReadable,
+		`Normal Accepted: The gateway may read key "key" of Secret "anthropic-key"; whether it is there shows when a Session uses it`,
+		notReadable,
 		notFound,
 	}
 	if diff := cmp.Diff(want, s.Events); diff != "" {

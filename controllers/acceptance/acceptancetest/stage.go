@@ -9,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	clientgoapplyconfigurations "k8s.io/client-go/applyconfigurations"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -35,6 +38,8 @@ type Stage struct {
 	Calls, Writes int
 	// FailAt makes the call of that number fail, from 1; 0 is none.
 	FailAt int
+	// Permits answers SubjectAccessReviews; nil permits nothing.
+	Permits func(authorizationv1.SubjectAccessReviewSpec) bool
 	// Events are those that were told, as "Normal Accepted: message".
 	Events []string
 }
@@ -43,13 +48,13 @@ type Stage struct {
 func NewStage(t *testing.T, objects ...client.Object) *Stage {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	s := &Stage{Clock: clocktesting.NewFakePassiveClock(time.Date(2026, 5, 6, 7, 8, 9, 123456789, time.UTC))}
 	s.Client = fake.NewClientBuilder().WithScheme(scheme).
-		WithTypeConverters(applyconfiguration.NewTypeConverter(scheme)).
-		WithStatusSubresource(&v1alpha1.SessionClass{}, &v1alpha1.APIProvider{}, &v1alpha1.Credential{}).
+		WithTypeConverters(applyconfiguration.NewTypeConverter(scheme), clientgoapplyconfigurations.NewTypeConverter(scheme)).
+		WithStatusSubresource(&v1alpha1.SessionClass{}, &v1alpha1.APIProvider{}, &v1alpha1.Credential{}, &v1alpha1.ClusterCredential{}).
 		WithObjects(objects...).
 		WithInterceptorFuncs(s.counted()).Build()
 	return s
@@ -65,6 +70,9 @@ func (s *Stage) counted() interceptor.Funcs {
 			return s.call(false, func() error { return c.List(ctx, list, opts...) })
 		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			if review, ok := o.(*authorizationv1.SubjectAccessReview); ok {
+				return s.call(false, func() error { return s.review(review) })
+			}
 			return s.call(true, func() error { return c.Create(ctx, o, opts...) })
 		},
 		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
@@ -91,6 +99,12 @@ func (s *Stage) counted() interceptor.Funcs {
 	}
 }
 
+// review answers a question; nothing is stored.
+func (s *Stage) review(review *authorizationv1.SubjectAccessReview) error {
+	review.Status.Allowed = s.Permits != nil && s.Permits(review.Spec)
+	return nil
+}
+
 func (s *Stage) call(write bool, do func() error) error {
 	s.Calls++
 	if s.Calls == s.FailAt {
@@ -104,7 +118,7 @@ func (s *Stage) call(write bool, do func() error) error {
 
 // Base is what a reconciler on this stage is made from.
 func (s *Stage) Base() acceptance.Base {
-	return acceptance.Base{Client: s.Client, Recorder: ears{s}, Clock: s.Clock}
+	return acceptance.Base{Client: s.Client, Recorder: ears{s}, Clock: s.Clock, FieldOwner: "sandkeep-test"}
 }
 
 // ears is an event recorder.
@@ -115,25 +129,53 @@ func (e ears) Eventf(_, _ runtime.Object, kind, reason, _, note string, args ...
 	e.stage.Events = append(e.stage.Events, kind+" "+reason+": "+fmt.Sprintf(note, args...))
 }
 
-// Reconcile reconciles an object once, as a manager would.
-func Reconcile[T client.Object](t *testing.T, s *Stage, r *acceptance.Reconciler[T], o T) error {
+// Reconcile reconciles an object once, as a manager would, and expects to be asked for no other look.
+func Reconcile[T client.Object](t *testing.T, s *Stage, r reconcile.ObjectReconciler[T], o T) error {
 	t.Helper()
-	result, err := reconcile.AsReconciler(s.Client, r).Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
-	if err == nil && !result.IsZero() {
-		t.Errorf("the reconciler asks for another look: %+v", result)
+	again, err := Again(t, s, r, o)
+	if again != 0 {
+		t.Errorf("the reconciler asks for another look after %v", again)
 	}
 	return err
 }
 
+// Again reconciles an object once, as a manager would, and answers when the reconciler asks for another look; 0 is never.
+func Again[T client.Object](t *testing.T, s *Stage, r reconcile.ObjectReconciler[T], o T) (time.Duration, error) {
+	t.Helper()
+	result, err := reconcile.AsReconciler(s.Client, r).Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+	if err != nil && !result.IsZero() {
+		t.Errorf("the reconciler asks for another look beside an error: %+v", result)
+	}
+	return result.RequeueAfter, err
+}
+
 // Conditions are those of an object as the API server has it, by type, without their times.
-func Conditions[T client.Object](t *testing.T, s *Stage, r *acceptance.Reconciler[T], o T) map[string]metav1.Condition {
+func Conditions(t *testing.T, s *Stage, o client.Object) map[string]metav1.Condition {
 	t.Helper()
 	conditions := map[string]metav1.Condition{}
-	for _, c := range r.Status(Now(t, s, o)).Conditions {
+	_, stored := status(t, s, o)
+	for _, c := range stored {
 		c.LastTransitionTime = metav1.Time{}
 		conditions[c.Type] = c
 	}
 	return conditions
+}
+
+// status is what the status of every Kind that is data has.
+func status(t *testing.T, s *Stage, o client.Object) (observedGeneration *int64, conditions []metav1.Condition) {
+	t.Helper()
+	switch o := Now(t, s, o).(type) {
+	case *v1alpha1.SessionClass:
+		return o.Status.ObservedGeneration, o.Status.Conditions
+	case *v1alpha1.APIProvider:
+		return o.Status.ObservedGeneration, o.Status.Conditions
+	case *v1alpha1.Credential:
+		return o.Status.ObservedGeneration, o.Status.Conditions
+	case *v1alpha1.ClusterCredential:
+		return o.Status.ObservedGeneration, o.Status.Conditions
+	}
+	t.Fatalf("%T is not data", o)
+	return nil, nil
 }
 
 // Now is an object as the API server has it.

@@ -3,12 +3,15 @@ package acceptancetest
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
@@ -18,30 +21,30 @@ import (
 type Case[T client.Object] struct {
 	Object T
 	Others []client.Object
-	Want   acceptance.Verdict
+	// Permits answers SubjectAccessReviews; nil permits nothing.
+	Permits func(authorizationv1.SubjectAccessReviewSpec) bool
+	Want    acceptance.Verdict
+	// Again is the least time to the other look that is asked for; up to a fifth is added, so that not all look at once.
+	Again time.Duration
 }
 
 // Verdicts tests that a reconciler comes to these verdicts, tells each once, then rests, gets there whatever call fails, and
 // writes nothing about a version of an object that is no longer the newest.
-func Verdicts[T client.Object](t *testing.T, reconciler func(acceptance.Base) *acceptance.Reconciler[T], cases map[string]Case[T]) {
+func Verdicts[T client.Object, R reconcile.ObjectReconciler[T]](t *testing.T, reconciler func(acceptance.Base) R, cases map[string]Case[T]) {
 	t.Helper()
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := c.stage(t)
 			r := reconciler(s.Base())
-			if err := Reconcile(t, s, r, c.Object); err != nil {
-				t.Fatal(err)
-			}
+			c.reconcile(t, s, r)
 			calls := s.Calls
-			wantTold(t, s, r, c)
+			wantTold(t, s, c)
 			s.Writes = 0
-			if err := Reconcile(t, s, r, c.Object); err != nil {
-				t.Fatal(err)
-			}
+			c.reconcile(t, s, r)
 			if diff := cmp.Diff(0, s.Writes); diff != "" {
 				t.Errorf("writes of a second reconcile (-want +got):\n%s", diff)
 			}
-			wantTold(t, s, r, c)
+			wantTold(t, s, c)
 			for call := 1; call <= calls; call++ {
 				wantSettledAfterFault(t, reconciler, c, call)
 			}
@@ -52,16 +55,31 @@ func Verdicts[T client.Object](t *testing.T, reconciler func(acceptance.Base) *a
 
 func (c Case[T]) stage(t *testing.T) *Stage {
 	t.Helper()
-	return NewStage(t, append([]client.Object{c.Object.DeepCopyObject().(T)}, c.Others...)...)
+	s := NewStage(t, append([]client.Object{c.Object.DeepCopyObject().(T)}, c.Others...)...)
+	s.Permits = c.Permits
+	return s
+}
+
+// reconcile reconciles once, without an error.
+func (c Case[T]) reconcile(t *testing.T, s *Stage, r reconcile.ObjectReconciler[T]) {
+	t.Helper()
+	again, err := Again(t, s, r, c.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again < c.Again || again > c.Again*6/5 {
+		t.Errorf("another look is asked for after %v, want %v", again, c.Again)
+	}
 }
 
 // wantTold checks what status and events say of a verdict.
-func wantTold[T client.Object](t *testing.T, s *Stage, r *acceptance.Reconciler[T], c Case[T]) {
+func wantTold[T client.Object](t *testing.T, s *Stage, c Case[T]) {
 	t.Helper()
-	if diff := cmp.Diff(told(c.Want, c.Object.GetGeneration()), Conditions(t, s, r, c.Object)); diff != "" {
+	if diff := cmp.Diff(told(c.Want, c.Object.GetGeneration()), Conditions(t, s, c.Object)); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(new(c.Object.GetGeneration()), r.Status(Now(t, s, c.Object)).ObservedGeneration); diff != "" {
+	observed, _ := status(t, s, c.Object)
+	if diff := cmp.Diff(new(c.Object.GetGeneration()), observed); diff != "" {
 		t.Errorf("observedGeneration (-want +got):\n%s", diff)
 	}
 	kind := corev1.EventTypeWarning
@@ -92,25 +110,23 @@ func told(v acceptance.Verdict, generation int64) map[string]metav1.Condition {
 
 // wantSettledAfterFault lets one call fail and checks that the failure is told to the manager, and nothing to anybody else, and
 // that the next reconcile makes it good.
-func wantSettledAfterFault[T client.Object](t *testing.T, reconciler func(acceptance.Base) *acceptance.Reconciler[T], c Case[T], call int) {
+func wantSettledAfterFault[T client.Object, R reconcile.ObjectReconciler[T]](t *testing.T, reconciler func(acceptance.Base) R, c Case[T], call int) {
 	t.Helper()
 	s := c.stage(t)
 	r := reconciler(s.Base())
 	s.FailAt = call
-	if err := Reconcile(t, s, r, c.Object); !errors.Is(err, ErrFault) {
+	if _, err := Again(t, s, r, c.Object); !errors.Is(err, ErrFault) {
 		t.Errorf("after call %d failed: error %v", call, err)
 	}
 	if s.Writes > 0 || len(s.Events) > 0 {
 		t.Errorf("after call %d failed: %d writes, events %q", call, s.Writes, s.Events)
 	}
-	if err := Reconcile(t, s, r, c.Object); err != nil {
-		t.Fatal(err)
-	}
-	wantTold(t, s, r, c)
+	c.reconcile(t, s, r)
+	wantTold(t, s, c)
 }
 
 // wantConflict changes an object behind the reconciler's back.
-func wantConflict[T client.Object](t *testing.T, reconciler func(acceptance.Base) *acceptance.Reconciler[T], c Case[T]) {
+func wantConflict[T client.Object, R reconcile.ObjectReconciler[T]](t *testing.T, reconciler func(acceptance.Base) R, c Case[T]) {
 	t.Helper()
 	s := c.stage(t)
 	r := reconciler(s.Base())
