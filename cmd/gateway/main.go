@@ -1,0 +1,173 @@
+// Command gateway is the only door of sandboxes: it finds out who is asking, puts the key on requests to providers, and counts.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/gateway"
+	"github.com/sandkeep/sandkeep/internal/gateway/identity"
+	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// options are the flags of the gateway.
+type options struct {
+	address, metricsAddress, probeAddress string
+	anyAddress                            bool
+	zap                                   zap.Options
+}
+
+func main() {
+	o := options{}
+	flag.StringVar(&o.address, "bind-address", ":8443", "address at which sandboxes are served, by https")
+	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":9443", "address of the metrics, served by https to who may read them; 0 for none")
+	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	flag.BoolVar(&o.anyAddress, "allow-any-pod-address", false, "do not compare the address of a request with that of its pod, for networks that hide it")
+	o.zap.BindFlags(flag.CommandLine)
+	flag.Parse()
+	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
+		fmt.Fprintln(os.Stderr, "gateway:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.zap)))
+	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), managerOptions(o))
+	if err != nil {
+		return fmt.Errorf("make the gateway: %w", err)
+	}
+	server, err := newServer(mgr, o)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		metrics.Registry.Register(server.Metrics),
+		mgr.Add(server),
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("serving", server.Ready),
+	); err != nil {
+		return err
+	}
+	mgr.GetLogger().Info("Starting", "version", version)
+	return mgr.Start(ctx)
+}
+
+// managerOptions elect no leader: every replica serves.
+func managerOptions(o options) ctrl.Options {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return ctrl.Options{
+		Scheme: scheme,
+		Metrics: metricsserver.Options{
+			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		HealthProbeBindAddress:  o.probeAddress,
+		GracefulShutdownTimeout: new(gateway.DrainTime + ledger.Interval), // what the last streams used is written after them
+		Cache:                   cacheOptions(),
+	}
+}
+
+// cacheOptions keep what the gateway must not know out of its memory: of pods it sees those of Sessions, of Secrets those of the keep.
+func cacheOptions() cache.Options {
+	ours, err := labels.NewRequirement(v1alpha1.LabelSession, selection.Exists, nil)
+	utilruntime.Must(err)
+	return cache.Options{
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:    {Label: labels.NewSelector().Add(*ours)},
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{v1alpha1.NamespaceKeys: {}}},
+		},
+		DefaultTransform: cache.TransformStripManagedFields(),
+	}
+}
+
+// newServer is the gateway over the caches of a manager.
+func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
+	tokens, err := reviewer(mgr.GetConfig())
+	if err != nil {
+		return nil, err
+	}
+	forbidden, err := ownAddresses(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	realTime := clock.RealClock{}
+	return &gateway.Server{
+		Address: o.address, Fence: gateway.PolicyFence(mgr.GetClient()),
+		Identity: &identity.Authenticator{
+			Tokens: tokens, Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), AnyAddress: o.anyAddress,
+		},
+		Cache: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Ledger:   ledger.New(mgr.GetAPIReader(), mgr.GetClient(), realTime),
+		Recorder: mgr.GetEventRecorder("sandkeep-gateway"), Clock: realTime, Metrics: gateway.NewMetrics(), Forbidden: forbidden, Log: mgr.GetLogger(),
+	}, nil
+}
+
+// reviewTime is how long the API server's answer about a token counts. That a pod has ended shows sooner, in its own status.
+const reviewTime = time.Minute
+
+// reviewer asks the API server about tokens for the gateway.
+func reviewer(config *rest.Config) (authenticator.Request, error) {
+	c, err := authenticationclient.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a client for token reviews: %w", err)
+	}
+	delegated := authenticatorfactory.DelegatingAuthenticatorConfig{
+		TokenAccessReviewClient: c, TokenAccessReviewTimeout: 10 * time.Second, CacheTTL: reviewTime,
+		APIAudiences:        authenticator.Audiences{v1alpha1.TokenAudience},
+		WebhookRetryBackoff: &wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 4},
+	}
+	tokens, _, err := delegated.New()
+	if err != nil {
+		return nil, fmt.Errorf("set up token reviews: %w", err)
+	}
+	return tokens, nil
+}
+
+// ownAddresses are the API server's and the gateway's own: a provider at one of them would be a way around every fence.
+func ownAddresses(getenv func(string) string) ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, name := range []string{"KUBERNETES_SERVICE_HOST", "POD_IP"} {
+		text := getenv(name)
+		if text == "" {
+			continue
+		}
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s is no address: %w", name, err)
+		}
+		list = append(list, netip.PrefixFrom(address, address.BitLen()))
+	}
+	return list, nil
+}

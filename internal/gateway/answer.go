@@ -1,0 +1,223 @@
+package gateway
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/gateway/echo"
+	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+	"github.com/sandkeep/sandkeep/internal/gateway/meter"
+	"github.com/sandkeep/sandkeep/internal/gateway/strip"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
+)
+
+// Answers that are not passed on.
+var (
+	errEchoed   = errors.New("the key is in the answer")
+	errRedirect = errors.New("the answer is a redirect")
+	errEncoded  = errors.New("the answer is encoded")
+	errProtocol = errors.New("the answer changes the protocol to one that was not asked for")
+)
+
+// maxError is the most of an error's body that is read to find out what failed.
+const maxError = 64 << 10
+
+// answer looks at what a provider answered before it is streamed back.
+func (x *exchange) answer(r *http.Response) error {
+	switch {
+	case x.detector.InHeader(r.Header):
+		x.echoed()
+		return errEchoed
+	case r.StatusCode >= 300 && r.StatusCode < 400 && r.StatusCode != http.StatusNotModified:
+		return errRedirect
+	case strip.Encoded(r.Header):
+		return errEncoded
+	}
+	upgraded, err := x.switched(r)
+	if err != nil {
+		return err
+	}
+	contentType := r.Header.Get("Content-Type")
+	strip.Response(r.Header)
+	r.Trailer = nil // their names come with the header
+	x.answered = true
+	checked := x.detector.Reader(r.Body, x.echoed)
+	body := &counted{ReadCloser: checked, answer: r, meter: meter.New(x.format, contentType), done: func(u meter.Usage) { x.count(r.StatusCode, u) }}
+	r.Body = body
+	if upgraded != nil {
+		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{webSocket}
+		r.Body = struct {
+			io.ReadCloser
+			io.Writer
+		}{body, upgraded}
+	}
+	if r.StatusCode >= http.StatusBadRequest {
+		return x.classify(r)
+	}
+	return nil
+}
+
+// webSocket is the one protocol that passes (RFC 6455). By any other, such as HTTP/2 in the clear, an agent would get a connection to the provider on
+// which it could make requests that nobody looks at.
+const webSocket = "websocket"
+
+// switched is the connection of an answer that changes the protocol, nil for all others.
+func (x *exchange) switched(r *http.Response) (io.Writer, error) {
+	if r.StatusCode != http.StatusSwitchingProtocols {
+		return nil, nil
+	}
+	to := r.Header["Upgrade"]
+	connection, ok := r.Body.(io.Writer)
+	if !ok || !x.upgrade || len(to) != 1 || !strings.EqualFold(to[0], webSocket) {
+		return nil, errProtocol
+	}
+	return connection, nil
+}
+
+// classify says in headers what kind of failure an error of the provider is: agents swallow errors, and sandboxd does not.
+func (x *exchange) classify(r *http.Response) error {
+	head, err := io.ReadAll(io.LimitReader(r.Body, maxError))
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if errors.Is(err, echo.ErrKeyEchoed) {
+			return errEchoed
+		}
+		return err
+	}
+	cause := failure.FromText(string(head))
+	cause.Status = r.StatusCode
+	if seconds, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		cause.RetryAfter = time.Duration(seconds) * time.Second
+	}
+	if x.detector.InHeader(http.Header{"": {cause.Text}}) { // whatever the provider wrapped it in, it would be in our header as it is
+		x.echoed()
+		return errEchoed
+	}
+	f := failure.FromCause(cause)
+	setFailure(r.Header, f.Class, f.Message)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
+	return nil
+}
+
+// setFailure tells sandboxd what failed.
+func setFailure(h http.Header, class contract.FailureClass, message string) {
+	if class == "" {
+		return
+	}
+	h.Set(contract.HeaderFailureClass, string(class))
+	ascii := strings.Map(func(r rune) rune {
+		if r > unicode.MaxASCII {
+			return '?'
+		}
+		return r
+	}, contract.OneLine(message, 512))
+	h.Set(contract.HeaderFailureMessage, ascii)
+}
+
+// echoed tells of a provider that gives keys away.
+func (x *exchange) echoed() {
+	x.Metrics.echoed(x.caller.Session, x.grant.Provider.Name)
+	x.Log.Info("A provider answered with the key that it was asked with; the answer was cut", "provider", x.grant.Provider.Name)
+	x.Recorder.Eventf(x.caller.Session, nil, corev1.EventTypeWarning, v1alpha1.ReasonKeyEchoed, "Forward",
+		"Provider %q answered with the key that it was asked with; the answer was cut, and an admin should change the key", x.grant.Provider.Name)
+}
+
+// count writes one answer into the ledger. A status of 0 is a request that nobody waited for.
+func (x *exchange) count(status int, u meter.Usage) {
+	accepted := status > 0 && status < http.StatusBadRequest
+	x.Metrics.answered(x.caller.Session, x.grant, status, u)
+	x.Ledger.Add(ledger.Entry{
+		Session: client.ObjectKeyFromObject(x.caller.Session), UID: x.caller.Session.UID, Accepted: accepted,
+		InputTokens: u.Input, OutputTokens: u.Output, Provider: x.grant.Provider.Name, Ref: x.grant.Ref, Revision: x.revision,
+	})
+}
+
+// counted meters what is read through it, and tells once how much it was. What stands behind an answer, as trailers, does not go back: no agent
+// needs it, and nobody has looked at it.
+type counted struct {
+	io.ReadCloser
+	answer *http.Response
+	meter  *meter.Meter
+	done   func(meter.Usage)
+	once   sync.Once
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	_, _ = c.meter.Write(p[:n]) // it never fails
+	if err != nil {
+		c.answer.Trailer = nil
+		c.finish()
+	}
+	return n, err
+}
+
+// Close ends the count, also of an answer that was not read to its end.
+func (c *counted) Close() error {
+	c.finish()
+	return c.ReadCloser.Close()
+}
+
+func (c *counted) finish() { c.once.Do(func() { c.done(c.meter.Usage()) }) }
+
+// finalOnly leaves out the interim answers of a provider, whose headers nobody has looked at (RFC 9110, section 15.2).
+type finalOnly struct{ http.ResponseWriter }
+
+// WriteHeader drops an interim status.
+func (w finalOnly) WriteHeader(status int) {
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Unwrap lets http.ResponseController flush and hijack.
+func (w finalOnly) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// isCertificate is true for errors about who the other side is.
+func isCertificate(err error) bool {
+	var verification *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	return errors.As(err, &verification) || errors.As(err, &unknown) || errors.As(err, &host)
+}
+
+func scheme(e v1alpha1.Endpoint) v1alpha1.EndpointScheme {
+	if e.Scheme == "" {
+		return v1alpha1.EndpointSchemeHTTPS
+	}
+	return e.Scheme
+}
+
+func hostPort(e v1alpha1.Endpoint) string {
+	if e.Port == nil {
+		return e.Host
+	}
+	return net.JoinHostPort(e.Host, strconv.Itoa(int(*e.Port)))
+}
+
+func capitalized(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
+}
+
+// quietLog takes what net/http says of broken connections: hostile peers could fill any log with it.
+func quietLog() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -1,0 +1,207 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+	"github.com/sandkeep/sandkeep/internal/keep"
+)
+
+const gatewayName = "sandkeep-gateway.sandkeep-system.svc"
+
+// serving is a gateway that has been started, by TLS.
+type serving struct {
+	*stage
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// certified puts a certificate of the gateway into the keep.
+func (s *stage) certified(a *authority, create bool) {
+	s.t.Helper()
+	certificate, private := a.issue(gatewayName, time.Now().Add(time.Hour))
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.NamespaceKeys, Name: keep.GatewayServingSecret}, Type: corev1.SecretTypeTLS,
+		Data: map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: private},
+	}
+	if !create {
+		s.write(secret, false)
+	} else if err := s.api.Create(s.t.Context(), secret); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) start() *serving {
+	s.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Address = listener.Addr().String()
+	_ = listener.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	g := &serving{stage: s, stop: stop, ended: make(chan error, 1)}
+	go func() { g.ended <- s.Start(ctx) }()
+	s.t.Cleanup(stop)
+	s.eventually("the gateway", s.serving.Load)
+	return g
+}
+
+// client is an agent that trusts an authority; each one makes connections of its own.
+func (g *serving) client(a *authority, h2 bool) *http.Client {
+	c := newAgent()
+	transport := c.Transport.(*http.Transport)
+	transport.TLSClientConfig = &tls.Config{RootCAs: a.pool(), ServerName: gatewayName}
+	transport.ForceAttemptHTTP2 = h2
+	g.t.Cleanup(transport.CloseIdleConnections)
+	return c
+}
+
+func (g *serving) request(path string) *http.Request {
+	r := g.stage.request(http.MethodPost, path, "")
+	r.URL.Scheme, r.URL.Host = "https", g.Address
+	return r
+}
+
+func TestTheGatewayIsReadyWhileItHasACertificateAndServes(t *testing.T) {
+	s := newStage(t, fine)
+	if s.Ready(nil) == nil {
+		t.Error("ready before it serves")
+	}
+	g := s.start()
+	if err := s.Ready(nil); err == nil || !strings.Contains(err.Error(), "which the keeper makes") {
+		t.Errorf("ready without a certificate: %v", err)
+	}
+	first, second := newAuthority(t), newAuthority(t)
+	s.certified(first, true)
+	if err := s.Ready(nil); err != nil {
+		t.Errorf("not ready: %v", err)
+	}
+	for _, h2 := range []bool{true, false} {
+		agent := g.client(first, h2)
+		a := s.read(agent.Do(g.request(messages)))
+		if a.StatusCode != http.StatusOK || (a.ProtoMajor == 2) != h2 || a.TLS.Version != tls.VersionTLS13 {
+			t.Errorf("%s %s: %s", a.Proto, a.Status, a.body)
+		}
+	}
+	s.certified(second, false)
+	if a := s.read(g.client(second, true).Do(g.request(contract.GatewayHeartbeat))); a.StatusCode != http.StatusNoContent {
+		t.Errorf("by the next certificate: %s", a.Status)
+	}
+	if _, err := g.client(first, true).Do(g.request(contract.GatewayHeartbeat)); err == nil {
+		t.Error("the last certificate is still in use")
+	}
+	broken := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.NamespaceKeys, Name: keep.GatewayServingSecret}, Type: corev1.SecretTypeTLS,
+		Data: map[string][]byte{corev1.TLSCertKey: []byte("x"), corev1.TLSPrivateKeyKey: []byte(canary)},
+	}
+	s.write(broken, false)
+	if err := s.Ready(nil); err == nil || strings.Contains(err.Error(), canary) {
+		t.Errorf("ready with a broken certificate: %v", err)
+	}
+	g.stop()
+	if err := <-g.ended; err != nil {
+		t.Error(err)
+	}
+	if s.Ready(nil) == nil {
+		t.Error("ready after the end")
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	s := newStage(t, fine)
+	a := newAuthority(t)
+	s.certified(a, true)
+	g := s.start()
+	agent := g.client(a, false)
+	agent.Transport.(*http.Transport).TLSClientConfig.MaxVersion = tls.VersionTLS12
+	if _, err := agent.Do(g.request(contract.GatewayHeartbeat)); err == nil {
+		t.Error("TLS 1.2 is spoken")
+	}
+	g.stop()
+	if err := <-g.ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAGatewayThatStopsLetsStreamsEnd(t *testing.T) {
+	for _, h2 := range []bool{true, false} {
+		t.Run(fmt.Sprintf("HTTP/2 %t", h2), func(t *testing.T) {
+			finish := make(chan struct{})
+			s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+				pieces(200, stream, started, word)(w, r)
+				<-finish
+				_, _ = io.WriteString(w, finished)
+			})
+			s.Ledger = ledger.New(s.api, interceptor.NewClient(s.api, interceptor.Funcs{
+				SubResourceApply: func(ctx context.Context, c client.Client, sub string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+					time.Sleep(100 * time.Millisecond) // an API server that takes its time
+					return c.SubResource(sub).Apply(ctx, o, opts...)
+				},
+			}), clock.RealClock{})
+			a := newAuthority(t)
+			s.certified(a, true)
+			g := s.start()
+			r, err := g.client(a, h2).Do(g.request(messages))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = r.Body.Close() }()
+			reader := bufio.NewReader(r.Body)
+			if line, err := reader.ReadString('\n'); err != nil || line != "event: message_start\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			g.stop()
+			s.eventually("that new connections are refused", func() bool {
+				conn, err := net.Dial("tcp", s.Address)
+				if err == nil {
+					_ = conn.Close()
+				}
+				return err != nil
+			})
+			if s.Ready(nil) == nil {
+				t.Error("ready, though it stops")
+			}
+			select {
+			case err := <-g.ended:
+				t.Fatalf("it stopped in the middle of a stream: %v", err)
+			case <-time.After(200 * time.Millisecond):
+			}
+			close(finish)
+			rest, err := io.ReadAll(reader)
+			if err != nil || !strings.HasSuffix(string(rest), finished) {
+				t.Errorf("the stream ended with %q, %v", rest, err)
+			}
+			if err := <-g.ended; err != nil {
+				t.Error(err)
+			}
+			s.stored([3]int64{1, 125, 15})
+		})
+	}
+}
+
+func TestAnAddressThatIsTakenEndsTheGateway(t *testing.T) {
+	s := newStage(t, fine)
+	s.Address = strings.TrimPrefix(s.front, "http://")
+	if err := s.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "listen for sandboxes") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,209 @@
+// Package gateway is the only door of sandboxes. For each request it finds out which sandbox is asking, decides by which credential it may ask,
+// puts the key on, and streams the answer back, counting what it used. It parses hostile traffic from both sides, so it knows nothing that
+// renews a key, and what it holds never leaves it but towards the hosts of the key's provider.
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/gateway/identity"
+	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+	"github.com/sandkeep/sandkeep/internal/gateway/meter"
+	"github.com/sandkeep/sandkeep/internal/gateway/shape"
+	"github.com/sandkeep/sandkeep/internal/keep"
+)
+
+// DrainTime is how long the streams that are under way may take to end when the gateway stops.
+const DrainTime = 5 * time.Minute
+
+// Bounds of what callers may send outside the bodies of requests to providers.
+const (
+	maxHeader     = 64 << 10
+	maxReport     = 16 << 10
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+)
+
+// Server is the gateway. All of its fields are required.
+type Server struct {
+	// Address is where sandboxes are served.
+	Address string
+	// Fence says whether what is seen can be trusted.
+	Fence Fence
+	// Identity tells sandboxes apart.
+	Identity *identity.Authenticator
+	// Cache reads from watches, Live from the API server.
+	Cache, Live client.Reader
+	// Ledger counts.
+	Ledger *ledger.Ledger
+	// Recorder takes the events of Sessions.
+	Recorder events.EventRecorder
+	// Clock is the time.
+	Clock clock.Clock
+	// Metrics counts what happened.
+	Metrics *Metrics
+	// Forbidden are addresses at which no provider can be.
+	Forbidden []netip.Prefix
+	// Log takes what only an admin can do something about.
+	Log logr.Logger
+
+	upstreams upstreams
+	keys      keys
+	serving   atomic.Bool
+}
+
+// reasonPolicyMissing is the kind of the answers that are given while the admission policies are not in force.
+const reasonPolicyMissing = "PolicyMissing"
+
+// NeedLeaderElection is false: every replica serves.
+func (s *Server) NeedLeaderElection() bool { return false }
+
+// Start serves until ctx ends, and then lets the streams that are under way come to their end.
+func (s *Server) Start(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Address)
+	if err != nil {
+		return fmt.Errorf("listen for sandboxes: %w", err)
+	}
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		s.Ledger.Run(counting, func(err error) { s.Log.Error(err, "Usage cannot be written; it is kept and tried again") })
+	}()
+	defer func() { stopCounting(); <-counted }()
+	server := &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.certificate, NextProtos: []string{"h2", "http/1.1"}},
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ErrorLog:    quietLog(),
+	}
+	drained := make(chan error, 1)
+	context.AfterFunc(ctx, func() { drained <- s.drain(context.WithoutCancel(ctx), server) })
+	s.serving.Store(true)
+	err = server.ServeTLS(listener, "", "")
+	if !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve sandboxes: %w", err)
+	}
+	return <-drained
+}
+
+// drain lets the streams end that are under way.
+func (s *Server) drain(ctx context.Context, server *http.Server) error {
+	s.serving.Store(false)
+	ctx, cancel := context.WithTimeout(ctx, DrainTime)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("streams were cut after %s: %w", DrainTime, err), server.Close())
+	}
+	return nil
+}
+
+// Ready reports that sandboxes can be served: there is a certificate, and the gateway is not on its way out.
+func (s *Server) Ready(*http.Request) error {
+	if !s.serving.Load() {
+		return errors.New("not serving")
+	}
+	_, err := s.certificate(nil)
+	return err
+}
+
+// certificate is the gateway's own, as the keeper keeps it.
+func (s *Server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: v1alpha1.NamespaceKeys, Name: keep.GatewayServingSecret}
+	if err := s.Cache.Get(context.Background(), key, secret); err != nil {
+		return nil, fmt.Errorf("read the gateway's certificate, which the keeper makes: %w", err)
+	}
+	pair, err := s.keys.pair(secret)
+	if err != nil {
+		return nil, errors.New("the gateway's certificate cannot be used; delete Secret " + key.String() + " to have it made anew")
+	}
+	return pair, nil
+}
+
+// ServeHTTP answers one request of a sandbox.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	provider, path, ok := cutProvider(r.RequestURI)
+	if !ok && r.URL.Path != contract.GatewayHeartbeat && r.URL.Path != contract.GatewayReport {
+		s.refuse(w, meter.Format(""), refusal{http.StatusNotFound, "NotFound", "The gateway has no such path", "", 0})
+		return
+	}
+	if err := s.Fence(r.Context()); err != nil {
+		s.Metrics.turnedAway(reasonPolicyMissing)
+		s.Log.Error(err, "Nothing is served")
+		s.refuse(w, meter.Format(""), refusal{http.StatusServiceUnavailable, reasonPolicyMissing,
+			"The gateway serves nothing while Sandkeep's admission policies are not in force; ask an admin to apply its manifests again",
+			contract.ProviderUnavailable, identity.RetryAfter})
+		return
+	}
+	caller, turnedAway := s.Identity.Identify(r)
+	if turnedAway != nil {
+		s.turnAway(w, turnedAway)
+		return
+	}
+	switch {
+	case ok:
+		s.forward(w, r, caller, provider, path)
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		s.refuse(w, meter.Format(""), refusal{http.StatusMethodNotAllowed, "MethodNotAllowed", "This path takes POST only", "", 0})
+	case r.URL.Path == contract.GatewayReport:
+		s.report(w, r, caller)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// report writes what is counted of a run that has ended. The report itself is a claim, which the manager takes from the pod.
+func (s *Server) report(w http.ResponseWriter, r *http.Request, caller identity.Caller) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxReport)
+	if err := s.Ledger.Flush(r.Context(), caller.Session.UID); err != nil {
+		s.Log.Error(err, "Usage cannot be written at the end of a run; it is kept and tried again")
+		s.refuse(w, meter.Format(""), refusal{http.StatusServiceUnavailable, "Unavailable", "What was counted cannot be written now; try again", "", identity.RetryAfter})
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// turnAway answers a caller who is no sandbox that may ask now.
+func (s *Server) turnAway(w http.ResponseWriter, r *identity.Refused) {
+	s.Metrics.turnedAway(r.Reason)
+	if r.Session != nil && r.Status == http.StatusUnauthorized {
+		s.Recorder.Eventf(r.Session, nil, corev1.EventTypeWarning, "GatewayRefused", "Identify", "%s", r.Message)
+	}
+	var after time.Duration
+	if r.Status == http.StatusServiceUnavailable {
+		after = identity.RetryAfter
+	}
+	shape.Write(w, meter.Format(""), r.Status, r.Reason, r.Message, after)
+}
+
+// refusal is an error of the gateway's own.
+type refusal struct {
+	status        int
+	kind, message string
+	class         contract.FailureClass
+	retryAfter    time.Duration
+}
+
+// refuse answers with an error in the shape that the agent knows.
+func (s *Server) refuse(w http.ResponseWriter, format meter.Format, r refusal) {
+	setFailure(w.Header(), r.class, r.message)
+	shape.Write(w, format, r.status, r.kind, r.message, r.retryAfter)
+}

@@ -1,0 +1,153 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/gateway/dial"
+	"github.com/sandkeep/sandkeep/internal/gateway/echo"
+	"github.com/sandkeep/sandkeep/internal/gateway/grant"
+	"github.com/sandkeep/sandkeep/internal/keep"
+)
+
+// Bounds of connections to providers.
+const (
+	dialTimeout      = 10 * time.Second
+	handshakeTimeout = 10 * time.Second
+	// answerTimeout is how long a model may think before it begins to answer.
+	answerTimeout   = 10 * time.Minute
+	idleConnections = 256
+)
+
+// upstreams are the connections to providers, by provider.
+type upstreams struct {
+	mutex  sync.Mutex
+	byName map[string]upstream
+}
+
+type upstream struct {
+	endpoint  v1alpha1.Endpoint
+	transport *http.Transport
+}
+
+// transport is the way to a provider. One whose endpoint has changed is made anew.
+func (u *upstreams) transport(g grant.Grant, forbidden []netip.Prefix) (*http.Transport, error) {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	have, ok := u.byName[g.Provider.Name]
+	if ok && equality.Semantic.DeepEqual(have.endpoint, g.Endpoint) {
+		return have.transport, nil
+	}
+	config, err := trust(g.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &dial.Dialer{
+		AllowPrivate: g.Endpoint.AllowPrivate != nil && *g.Endpoint.AllowPrivate, Forbidden: forbidden, Resolver: net.DefaultResolver, Timeout: dialTimeout,
+	}
+	made := &http.Transport{
+		Proxy: nil, DialContext: dialer.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: true, DisableCompression: true,
+		TLSHandshakeTimeout: handshakeTimeout, ResponseHeaderTimeout: answerTimeout, MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleTimeout,
+	}
+	if u.byName == nil {
+		u.byName = map[string]upstream{}
+	}
+	if ok {
+		have.transport.CloseIdleConnections()
+	}
+	u.byName[g.Provider.Name] = upstream{*g.Endpoint.DeepCopy(), made}
+	return made, nil
+}
+
+// trust is how the provider's certificate is checked.
+func trust(e v1alpha1.Endpoint) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: e.Host}
+	if e.CABundle != "" {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM([]byte(e.CABundle)) {
+			return nil, errors.New("the caBundle of the provider's endpoint holds no certificate; ask an admin to correct it")
+		}
+	}
+	return config, nil
+}
+
+// keys are what was read of Secrets.
+type keys struct {
+	mutex    sync.Mutex
+	revision string
+	tls      *tls.Certificate
+	// detectors find keys in answers, one for each credential.
+	detectors map[string]detector
+}
+
+type detector struct {
+	revision string
+	*echo.Detector
+}
+
+// maxDetectors bounds what is remembered. Making a detector anew costs less than a tenth of a millisecond.
+const maxDetectors = 4096
+
+// detector is made once for each revision of a key.
+func (k *keys) detector(g grant.Grant, key, revision string) *echo.Detector {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	name := g.SecretNamespace + "/" + g.Secret.Name + "/" + g.Secret.Key
+	if have, ok := k.detectors[name]; ok && have.revision == revision {
+		return have.Detector
+	}
+	if k.detectors == nil || len(k.detectors) >= maxDetectors {
+		k.detectors = map[string]detector{}
+	}
+	k.detectors[name] = detector{revision, echo.New(key)}
+	return k.detectors[name].Detector
+}
+
+// pair is a serving certificate, parsed once for each version of its Secret.
+func (k *keys) pair(secret *corev1.Secret) (*tls.Certificate, error) {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	if k.tls != nil && k.revision == secret.ResourceVersion {
+		return k.tls, nil
+	}
+	pair, err := tls.X509KeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		return nil, err
+	}
+	k.revision, k.tls = secret.ResourceVersion, &pair
+	return k.tls, nil
+}
+
+// read is the key of a grant and its revision, as they are now. Those of the keep are watched; those of a namespace are read one by one, where an
+// admin permits that.
+func (k *keys) read(ctx context.Context, s *Server, g grant.Grant) (key, revision string, refused *grant.Refusal) {
+	reader := s.Live
+	if g.SecretNamespace == v1alpha1.NamespaceKeys {
+		reader = s.Cache
+	}
+	secret := &corev1.Secret{}
+	if err := reader.Get(ctx, client.ObjectKey{Namespace: g.SecretNamespace, Name: g.Secret.Name}, secret); err != nil {
+		return "", "", keyProblem(err, g)
+	}
+	if g.SecretNamespace == v1alpha1.NamespaceKeys && secret.Type != v1alpha1.SecretTypeAPIKey {
+		return "", "", &grant.Refusal{Reason: v1alpha1.ReasonSecretNotFound, Message: "The Secret of the credential is not of type " + v1alpha1.SecretTypeAPIKey}
+	}
+	value := secret.Data[g.Secret.Key]
+	if problem := keep.Malformed(value); problem != "" {
+		return "", "", &grant.Refusal{Reason: v1alpha1.ReasonKeyMalformed, Message: problem}
+	}
+	return string(value), keep.Revision(secret), nil
+}
