@@ -60,6 +60,8 @@ type Config struct {
 	// Credentials are the resolved credentials; their order numbers APIKeyEnv. They are also the manager's memory of who
 	// pays for this run.
 	Credentials []Credential `json:"credentials,omitempty"`
+	// Gateway is the sandbox's way to its providers; nil where no credential is delivered by Proxy.
+	Gateway *Gateway `json:"gateway,omitempty"`
 	// UnsetEnv names the variables that are taken out of the agent's environment whatever brought them: the credential
 	// variables of every provider, so that exactly one credential of a provider reaches the agent.
 	UnsetEnv []string `json:"unsetEnv,omitempty"`
@@ -173,6 +175,8 @@ type Delivery string
 
 // The deliveries.
 const (
+	// DeliveryProxy keeps the key in the gateway. The agent gets Placeholder, and BaseURL leads to sandboxd at ProxyAddress.
+	DeliveryProxy Delivery = "Proxy"
 	// DeliveryEnv puts the key into the agent's environment.
 	DeliveryEnv Delivery = "Env"
 	// DeliveryFile gives the agent a file that holds the key.
@@ -194,9 +198,10 @@ type Credential struct {
 	BaseURL  string     `json:"baseURL,omitempty"`
 	Env      []EnvVar   `json:"env,omitempty"`
 	Files    []FileSpec `json:"files,omitempty"`
-	// SecretName and SecretKey say where the key is, for messages and for the pod's references; never its value.
-	SecretName string `json:"secretName"`
-	SecretKey  string `json:"secretKey"`
+	// SecretName and SecretKey say where the key is, for messages and for the pod's references; never its value. They are empty
+	// for DeliveryProxy.
+	SecretName string `json:"secretName,omitempty"`
+	SecretKey  string `json:"secretKey,omitempty"`
 }
 
 // EnvVar is one plain variable.

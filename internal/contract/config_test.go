@@ -83,6 +83,7 @@ func TestAConfigHasNoPlaceForKeyMaterial(t *testing.T) {
 		"Credentials.SecretKey", "Credentials.SecretName", // where the key is
 		"Credentials.Source",
 		"Env.Name", "Env.Value",
+		"Gateway.CABundle", "Gateway.URL", // certificates, no keys
 		"GracePeriod", "KeepWorkspace", "LogFormat", "Model", "Prompt", "ReportLimit", "ReportText",
 		"Repositories.Path", "Repositories.PushBranch", "Repositories.Ref", "Repositories.URL",
 		"Session.Name", "Session.Namespace", "Session.Run", "Session.UID",

@@ -144,6 +144,7 @@ func (r *run) judge(result agent.Result, saved rescued) contract.Report {
 	case fault != nil && saved.unsaved && r.config.KeepWorkspace: // else it is gone with the pod, which the manager tells
 		fault.Message += "; there is work in the workspace that was not pushed"
 	}
+	fault = r.afterGateway(fault)
 	report := contract.Report{Outcome: contract.OutcomeSucceeded}
 	if fault != nil {
 		report = r.failed(fault.Class, fault.Message)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/agent"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/door"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/environment"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/redact"
@@ -30,6 +31,8 @@ type run struct {
 	clones     []*workspace.Clone
 	// agentStarted and pushStarted are what a report tells even when this program was killed.
 	agentStarted, pushStarted bool
+	// door is nil in a run without a gateway.
+	door *door.Door
 }
 
 // configure reads what the manager wrote.
@@ -81,6 +84,9 @@ func variable(env []string, name string) string {
 func (r *run) perform(ctx context.Context) contract.Report {
 	hard, cancel := r.deadline(ctx)
 	defer cancel()
+	if fault := r.openDoor(ctx); fault != nil {
+		return r.failed(fault.Class, fault.Message)
+	}
 	if fault := r.prepare(ctx); fault != nil {
 		if ctx.Err() != nil {
 			fault = failure.New(contract.Stopped, "The sandbox was asked to stop before the agent was started")
@@ -166,7 +172,7 @@ func cloned(c *workspace.Clone) string {
 
 // work runs the agent.
 func (r *run) work(ctx context.Context) agent.Result {
-	built := environment.Build(r.Environ, r.config, r.keys, r.Dirs.Home, r.Dirs.Workspace)
+	built := environment.Build(r.Environ, r.config, r.keys, r.place())
 	if err := environment.WriteFiles(built.Files, r.Dirs.Home, r.Dirs.Private); err != nil {
 		return agent.Result{Failure: failure.New(contract.AgentCrashed, "The agent's files cannot be written: %v", err)}
 	}
@@ -178,6 +184,7 @@ func (r *run) work(ctx context.Context) agent.Result {
 		Tree: r.Tree, Transcript: r.transcript, Redactor: r.redactor,
 	}
 	result := job.Run(ctx)
+	r.shutDoor()
 	if err := os.Remove(r.Dirs.readyFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		r.transcript.Note("The sandbox still looks ready: %v", err)
 	}

@@ -22,6 +22,8 @@ type Dirs struct {
 	Config, Credentials, Private, Workspace, Home, Tmp string
 	// TerminationLog is the file for the report, Cgroup where the sandbox's own control group is mounted.
 	TerminationLog, Cgroup string
+	// Gateway is where the token for the gateway is, Door the address at which the agent reaches it.
+	Gateway, Door string
 }
 
 // SandboxDirs are the places as the manager mounts them, below root: "/", but for tests.
@@ -35,6 +37,8 @@ func SandboxDirs(root string) Dirs {
 		Tmp:            filepath.Join(root, "tmp"),
 		TerminationLog: filepath.Join(root, contract.TerminationLog),
 		Cgroup:         filepath.Join(root, "sys/fs/cgroup"),
+		Gateway:        filepath.Join(root, contract.GatewayDir),
+		Door:           contract.ProxyAddress,
 	}
 }
 
@@ -69,8 +73,10 @@ func (s *Sandbox) Run(ctx context.Context) int {
 	r.transcript = transcript.New(s.Stdout, contract.LogFormatText, r.redactor, s.Now)
 	report := r.do(ctx)
 	r.transcript.Flush()
+	err := r.write(report)
+	r.closeDoor(ctx, report)
 	r.transcript.End(report)
-	if err := r.write(report); err != nil {
+	if err != nil {
 		r.transcript.Note("The report cannot be written: %v", err)
 		return exitFailed
 	}

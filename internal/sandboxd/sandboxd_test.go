@@ -23,7 +23,9 @@ const rootEnv = "TEST_SANDBOX_ROOT"
 func TestMain(m *testing.M) {
 	agenttest.Main()
 	if root := os.Getenv(rootEnv); root != "" {
-		os.Exit(sandboxd.Serve(sandboxd.SandboxDirs(root), os.Environ(), os.Stdout, time.Now))
+		dirs := sandboxd.SandboxDirs(root)
+		dirs.Door = "127.0.0.1:0" // the port of a pod's own network is this machine's here
+		os.Exit(sandboxd.Serve(dirs, os.Environ(), os.Stdout, time.Now))
 	}
 	os.Exit(m.Run())
 }

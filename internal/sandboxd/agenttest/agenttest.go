@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -144,13 +145,16 @@ var steps = map[string]func(rest string, v voice){
 		data, err := os.ReadFile(os.ExpandEnv(rest))
 		v.say(fmt.Sprint(string(data), err))
 	},
-	"raw":    func(rest string, _ voice) { fmt.Println(rest) },
-	"stderr": func(rest string, _ voice) { fmt.Fprintln(os.Stderr, unescape(rest)) },
-	"write":  func(rest string, _ voice) { path, text, _ := strings.Cut(rest, " "); write(path, unescape(text)+"\n") },
-	"sh":     func(rest string, _ voice) { shell(rest) },
-	"exit":   func(rest string, _ voice) { panic(stopped(number(rest))) },
-	"die":    func(string, voice) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); forever() },
-	"hang":   func(string, voice) { forever() },
+	// ask posts to an address, in which variables are replaced, with the key that the agent was told, and says what came back.
+	"ask":     func(rest string, v voice) { v.say(ask(os.ExpandEnv(rest))) },
+	"quietly": func(rest string, _ voice) { ask(os.ExpandEnv(rest)) },
+	"raw":     func(rest string, _ voice) { fmt.Println(rest) },
+	"stderr":  func(rest string, _ voice) { fmt.Fprintln(os.Stderr, unescape(rest)) },
+	"write":   func(rest string, _ voice) { path, text, _ := strings.Cut(rest, " "); write(path, unescape(text)+"\n") },
+	"sh":      func(rest string, _ voice) { shell(rest) },
+	"exit":    func(rest string, _ voice) { panic(stopped(number(rest))) },
+	"die":     func(string, voice) { _ = syscall.Kill(os.Getpid(), syscall.SIGKILL); forever() },
+	"hang":    func(string, voice) { forever() },
 	"stubborn": func(string, voice) {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
 	},
@@ -201,6 +205,21 @@ func shell(command string) {
 		fmt.Fprintln(os.Stderr, lines.Text())
 	}
 	must(err)
+}
+
+// ask is a request to a provider, as a client library makes it.
+func ask(address string) string {
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, address, strings.NewReader("{}"))
+	must(err)
+	r.Header.Set("Authorization", "Bearer "+os.Getenv("API_KEY"))
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	must(err)
+	return fmt.Sprintf("%d %s", answer.StatusCode, text)
 }
 
 // replay plays the agent's part of a recorded conversation: lines of {"from": "client"|"agent", "message": ...}. For each

@@ -3,6 +3,7 @@
 package environment
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -31,10 +32,17 @@ type Built struct {
 	Files []contract.FileSpec
 }
 
+// Place is where an agent is.
+type Place struct {
+	Home, Workspace string
+	// Door is the address at which it reaches the providers of DeliveryProxy.
+	Door string
+}
+
 // Build makes an agent's surroundings. Later sources win over earlier ones: the image's variables, the class's and the
 // session's, then those of the credentials. What belongs to sandboxd, and every provider's credential variables, are taken
 // out before the credentials come in, whatever brought them, so that exactly one credential of a provider reaches the agent.
-func Build(image []string, c contract.Config, keys []Key, home, workspace string) Built {
+func Build(image []string, c contract.Config, keys []Key, place Place) Built {
 	env := map[string]string{}
 	for _, variable := range image {
 		if name, value, ok := strings.Cut(variable, "="); ok && name != "" {
@@ -51,9 +59,16 @@ func Build(image []string, c contract.Config, keys []Key, home, workspace string
 	}
 	var files []contract.FileSpec
 	for i, credential := range c.Credentials {
-		files = append(files, tell(credential, keys[i], env)...)
+		key := keys[i]
+		if credential.Delivery == contract.DeliveryProxy {
+			credential.BaseURL, key.Value = "http://"+place.Door+"/"+credential.Provider, contract.Placeholder
+		}
+		files = append(files, tell(credential, key, env)...)
 	}
-	env["HOME"], env["WORKSPACE"] = home, workspace
+	if slices.ContainsFunc(c.Credentials, func(c contract.Credential) bool { return c.Delivery == contract.DeliveryProxy }) {
+		bypassProxies(env)
+	}
+	env["HOME"], env["WORKSPACE"] = place.Home, place.Workspace
 	return Built{Env: list(env), Files: merged(files)}
 }
 
@@ -108,7 +123,7 @@ const (
 func tell(c contract.Credential, key Key, env map[string]string) []contract.FileSpec {
 	words := strings.NewReplacer(apiKeyWord, key.Value, keyFileWord, key.Path, baseURLWord, strings.TrimRight(c.BaseURL, "/"))
 	for _, variable := range c.Env {
-		if applies(variable.Value, c.Delivery, contract.DeliveryEnv) {
+		if applies(variable.Value, c.Delivery, contract.DeliveryEnv, contract.DeliveryProxy) {
 			env[variable.Name] = words.Replace(variable.Value)
 		}
 	}
@@ -121,17 +136,57 @@ func tell(c contract.Credential, key Key, env map[string]string) []contract.File
 	return files
 }
 
-// applies decides whether a text of a given kind is used: one that holds the key only in the delivery of its own kind, one
-// that names the key's file only where there is one, any other always.
-func applies(text string, delivery, kind contract.Delivery) bool {
+// applies decides whether a text is used: one that holds the key only in deliveries of its own kind (and variables with the
+// placeholder in the key's place, because agents want to see one), one that names the key's file only where there is one, any other
+// always.
+func applies(text string, delivery contract.Delivery, kinds ...contract.Delivery) bool {
 	switch {
 	case strings.Contains(text, apiKeyWord):
-		return delivery == kind
+		return slices.Contains(kinds, delivery)
 	case strings.Contains(text, keyFileWord):
 		return delivery == contract.DeliveryFile
 	default:
 		return true
 	}
+}
+
+// loopback is what must never be asked of a proxy: the door is there.
+var loopback = []string{"127.0.0.1", "localhost"}
+
+// bypassProxies keeps requests to the door from the proxies that a class or an image may have set. Programs read the exceptions in
+// either spelling, and some take the first that is there, so both get all of them.
+func bypassProxies(env map[string]string) {
+	if !hasProxy(env) {
+		return
+	}
+	upper, lower := env["NO_PROXY"], env["no_proxy"]
+	env["NO_PROXY"], env["no_proxy"] = withLoopback(cmp.Or(upper, lower)), withLoopback(cmp.Or(lower, upper))
+}
+
+func hasProxy(env map[string]string) bool {
+	for name, value := range env {
+		if name = strings.ToUpper(name); value != "" && strings.HasSuffix(name, "_PROXY") && name != "NO_PROXY" {
+			return true
+		}
+	}
+	return false
+}
+
+// withLoopback adds to a list of exceptions. An asterisk excepts everything, but only where it stands alone.
+func withLoopback(exceptions string) string {
+	if strings.TrimSpace(exceptions) == "*" {
+		return exceptions
+	}
+	var hosts []string
+	if exceptions != "" {
+		hosts = strings.Split(exceptions, ",")
+	}
+	for _, host := range loopback {
+		if !slices.ContainsFunc(hosts, func(h string) bool { return strings.TrimSpace(h) == host }) {
+			hosts = append(hosts, host)
+		}
+	}
+	return strings.Join(hosts, ",")
 }
 
 func list(env map[string]string) []string {

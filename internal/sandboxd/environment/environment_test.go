@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sandkeep/sandkeep/internal/contract"
 )
@@ -25,6 +26,8 @@ var anthropic = contract.Credential{
 		{Path: ".agent/helper.json", Content: `{"file":"$(API_KEY_FILE)"}`},
 	},
 }
+
+var place = Place{Home: "/h", Workspace: "/w", Door: "127.0.0.1:4141"}
 
 func delivered(d contract.Delivery) contract.Credential {
 	c := anthropic
@@ -83,6 +86,15 @@ func TestBuild(t *testing.T) {
 				},
 			},
 		},
+		"a key that stays in the gateway": {
+			image:  []string{"ANTHROPIC_API_KEY=image", "ANTHROPIC_KEY_FILE=/image"},
+			config: contract.Config{Credentials: []contract.Credential{delivered(contract.DeliveryProxy)}, UnsetEnv: []string{"ANTHROPIC_API_KEY", "ANTHROPIC_KEY_FILE"}},
+			keys:   []Key{{}},
+			want: Built{
+				Env:   []string{"ANTHROPIC_API_KEY=sandkeep-placeholder", "ANTHROPIC_BASE_URL=http://127.0.0.1:4141/anthropic/v1", "HOME=/h", "WORKSPACE=/w"},
+				Files: []contract.FileSpec{{Path: ".agent/settings.json", Content: `{"url":"http://127.0.0.1:4141/anthropic"}`}},
+			},
+		},
 		"a key that looks like a word of ours": {
 			config: contract.Config{Credentials: []contract.Credential{delivered(contract.DeliveryEnv)}},
 			keys:   []Key{{Value: "$(BASE_URL)"}},
@@ -94,7 +106,7 @@ func TestBuild(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, Build(tt.image, tt.config, tt.keys, "/h", "/w")); diff != "" {
+			if diff := cmp.Diff(tt.want, Build(tt.image, tt.config, tt.keys, place)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -192,7 +204,38 @@ func TestFilesOfOnePathAreMerged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := contract.Config{Credentials: []contract.Credential{credential(tt.first), credential(tt.second)}}
 			want := []contract.FileSpec{{Path: "a/auth.json", Content: tt.want}}
-			if diff := cmp.Diff(want, Build(nil, config, make([]Key, 2), "/h", "/w").Files); diff != "" {
+			if diff := cmp.Diff(want, Build(nil, config, make([]Key, 2), place).Files); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Programs send plain HTTP to a proxy that they are told of, the loopback address included.
+func TestTheDoorIsReachedWithoutAProxy(t *testing.T) {
+	tests := map[string]struct {
+		image   []string
+		class   []contract.EnvVar
+		without bool
+		want    []string
+	}{
+		"no proxy":                        {image: []string{"NO_PROXY=a"}, want: []string{"NO_PROXY=a"}},
+		"an empty proxy":                  {image: []string{"HTTP_PROXY="}, want: []string{"HTTP_PROXY="}},
+		"a proxy of the image":            {image: []string{"HTTP_PROXY=p"}, want: []string{"HTTP_PROXY=p", "NO_PROXY=127.0.0.1,localhost", "no_proxy=127.0.0.1,localhost"}},
+		"a proxy of the class":            {class: []contract.EnvVar{{Name: "all_proxy", Value: "p"}}, want: []string{"NO_PROXY=127.0.0.1,localhost", "all_proxy=p", "no_proxy=127.0.0.1,localhost"}},
+		"exceptions stay":                 {image: []string{"HTTPS_PROXY=p", "NO_PROXY=.a, localhost"}, want: []string{"HTTPS_PROXY=p", "NO_PROXY=.a, localhost,127.0.0.1", "no_proxy=.a, localhost,127.0.0.1"}},
+		"two lists stay two":              {image: []string{"HTTPS_PROXY=p", "NO_PROXY=a", "no_proxy=b"}, want: []string{"HTTPS_PROXY=p", "NO_PROXY=a,127.0.0.1,localhost", "no_proxy=b,127.0.0.1,localhost"}},
+		"everything is excepted":          {image: []string{"HTTPS_PROXY=p", "no_proxy=*"}, want: []string{"HTTPS_PROXY=p", "NO_PROXY=*", "no_proxy=*"}},
+		"a sandbox without a door is let": {image: []string{"HTTP_PROXY=p"}, without: true, want: []string{"HTTP_PROXY=p"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			config := contract.Config{Env: tt.class, Credentials: []contract.Credential{{Provider: "x", Delivery: contract.DeliveryProxy}}}
+			if tt.without {
+				config.Credentials[0].Delivery = contract.DeliveryEnv
+			}
+			got := Build(tt.image, config, make([]Key, 1), place).Env
+			if diff := cmp.Diff(append(tt.want, "HOME=/h", "WORKSPACE=/w"), got, cmpopts.SortSlices(strings.Compare)); diff != "" {
 				t.Error(diff)
 			}
 		})
