@@ -9,7 +9,7 @@ import (
 	"os"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
@@ -27,10 +27,9 @@ import (
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
-	"github.com/sandkeep/sandkeep/controllers/apiprovider"
-	"github.com/sandkeep/sandkeep/controllers/credential"
 	"github.com/sandkeep/sandkeep/controllers/session"
 	"github.com/sandkeep/sandkeep/controllers/sessionclass"
+	"github.com/sandkeep/sandkeep/internal/keep"
 )
 
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
@@ -44,6 +43,7 @@ type options struct {
 	metricsAddress, probeAddress string
 	leaderElect                  bool
 	image                        string
+	gatewayURL, systemNamespace  string
 	concurrency                  int
 	zap                          zap.Options
 }
@@ -54,6 +54,8 @@ func main() {
 	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	flag.BoolVar(&o.leaderElect, "leader-elect", false, "work only while holding the leader lease, for more than one replica")
 	flag.StringVar(&o.image, "image", os.Getenv("SANDKEEP_IMAGE"), "the Sandkeep image, from which sandboxd is copied into sandboxes (default: SANDKEEP_IMAGE)")
+	flag.StringVar(&o.gatewayURL, "gateway-url", "https://sandkeep-gateway.sandkeep-system.svc", "where sandboxes find the gateway")
+	flag.StringVar(&o.systemNamespace, "namespace", v1alpha1.NamespaceSystem, "the namespace of Sandkeep's programs, where the gateway's certificates are published")
 	flag.IntVar(&o.concurrency, "concurrency", 8, "how many Sessions are reconciled at the same time")
 	o.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
@@ -96,44 +98,41 @@ func managerOptions(o options) ctrl.Options {
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              "manager.sandkeep.dev",
 		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cacheOptions(),
+		Cache:                         cacheOptions(o),
 	}
 }
 
 // cacheOptions keep the caches small: of pods, ConfigMaps and volume claims they hold only those of Sessions.
-func cacheOptions() cache.Options {
+func cacheOptions(o options) cache.Options {
 	ours, err := labels.NewRequirement(v1alpha1.LabelSession, selection.Exists, nil)
 	utilruntime.Must(err)
 	ofSessions := cache.ByObject{Label: labels.NewSelector().Add(*ours)}
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                   ofSessions,
-			&corev1.ConfigMap{}:             ofSessions,
+			&corev1.Pod{}: ofSessions,
+			&corev1.ConfigMap{}: {Namespaces: map[string]cache.Config{
+				cache.AllNamespaces: {LabelSelector: ofSessions.Label},
+				o.systemNamespace:   {FieldSelector: fields.OneTermEqualSelector("metadata.name", keep.GatewayBundle)},
+			}},
 			&corev1.PersistentVolumeClaim{}: ofSessions,
 		},
-		DefaultTransform: withoutManagedFields,
+		// No reconciler reads them, and they are much of an object's size.
+		DefaultTransform: cache.TransformStripManagedFields(),
 	}
-}
-
-// withoutManagedFields drops what no reconciler reads and what is much of an object's size.
-func withoutManagedFields(o any) (any, error) {
-	if object, ok := o.(metav1.Object); ok {
-		object.SetManagedFields(nil)
-	}
-	return o, nil
 }
 
 func setUpReconcilers(ctx context.Context, mgr ctrl.Manager, o options) error {
-	base := acceptance.Base{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("sandkeep"), Clock: clock.RealClock{}}
+	base := acceptance.Base{
+		Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("sandkeep"), Clock: clock.RealClock{}, FieldOwner: v1alpha1.FieldOwnerManager,
+	}
 	sessions := &session.Reconciler{
 		Client: base.Client, Live: mgr.GetAPIReader(), Recorder: base.Recorder, Clock: base.Clock,
 		Image: o.image, Metrics: session.NewMetrics(ctx, mgr.GetClient()), Patience: session.NewPatience(),
+		GatewayURL: o.gatewayURL, SystemNamespace: o.systemNamespace,
 	}
 	return errors.Join(
 		metrics.Registry.Register(sessions.Metrics),
 		sessions.SetupWithManager(mgr, o.concurrency),
 		sessionclass.SetupWithManager(mgr, base),
-		apiprovider.SetupWithManager(mgr, base),
-		credential.SetupWithManager(mgr, base),
 	)
 }

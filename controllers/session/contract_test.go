@@ -23,7 +23,12 @@ import (
 )
 
 // ofOtherKinds are the reasons that no Session shows.
-var ofOtherKinds = []string{v1alpha1.ReasonAccepted, v1alpha1.ReasonInvalidTemplate}
+var ofOtherKinds = []string{
+	v1alpha1.ReasonAccepted, v1alpha1.ReasonInvalidTemplate,
+	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSecretNotReadable, v1alpha1.ReasonKeyMalformed, v1alpha1.ReasonTokenKindDenied, v1alpha1.ReasonSubscriptionTokenRefused,
+	v1alpha1.ReasonEndpointsChanged, v1alpha1.ReasonKeyRejected, v1alpha1.ReasonRateLimited, v1alpha1.ReasonQuotaExhausted,
+	v1alpha1.ReasonKeyEchoed, // of an event
+}
 
 // TestReasons wants that every reason of a condition is a constant of the API, and that every such constant is produced by a scenario.
 func TestReasons(t *testing.T) {
@@ -191,7 +196,7 @@ func TestCrashKeepsPayer(t *testing.T) {
 		}
 		scenario.Put(s, build.Session(scenario.Name).Obj())
 		s.settle()
-		scenario.Put(s, build.Credential("another").Ready().Obj())
+		scenario.Put(s, build.Credential("another").Deliveries(v1alpha1.DeliveryEnv).Ready().Obj())
 		scenario.NodeDrained(s)
 		s.down = false
 		s.settle()

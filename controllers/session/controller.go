@@ -13,18 +13,22 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/keep"
 )
 
 // +kubebuilder:rbac:groups=sandkeep.dev,resources=sessions,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=sandkeep.dev,resources=sessions/status,verbs=patch
 // +kubebuilder:rbac:groups=sandkeep.dev,resources=sessions/finalizers,verbs=update
-// +kubebuilder:rbac:groups=sandkeep.dev,resources=sessionclasses;apiproviders;credentials,verbs=get;list;watch
+// +kubebuilder:rbac:groups=sandkeep.dev,resources=sessionclasses;apiproviders;credentials;clustercredentials,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=configmaps;persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -47,6 +51,8 @@ type Reconciler struct {
 	Clock clock.PassiveClock
 	// Image is the Sandkeep image, from which sandboxd is copied into sandboxes.
 	Image string
+	// GatewayURL is where sandboxes find the gateway, SystemNamespace where its certificates are published.
+	GatewayURL, SystemNamespace string
 	// Metrics counts what happened.
 	Metrics *Metrics
 	// Patience is the time until the next look at what somebody else has to mend and nobody can watch.
@@ -105,11 +111,19 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, concurrency int) error {
 		Watches(&v1alpha1.SessionClass{}, waiting).
 		Watches(&v1alpha1.APIProvider{}, waiting).
 		Watches(&v1alpha1.Credential{}, waiting).
+		Watches(&v1alpha1.ClusterCredential{}, waiting).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.sessionsIn)).
+		Watches(&corev1.ConfigMap{}, waiting, builder.WithPredicates(predicate.NewPredicateFuncs(r.isGatewayCA))).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: concurrency,
 			RateLimiter:             NewPatience(),
 		}).
 		Complete(r)
+}
+
+// isGatewayCA is true for the object that holds the gateway's certificates.
+func (r *Reconciler) isGatewayCA(o client.Object) bool {
+	return o.GetNamespace() == r.SystemNamespace && o.GetName() == keep.GatewayBundle
 }
 
 // sessionOf maps an object to the Session that it is labelled for.

@@ -15,6 +15,7 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/credential"
+	"github.com/sandkeep/sandkeep/internal/keep"
 	"github.com/sandkeep/sandkeep/internal/sandbox"
 )
 
@@ -26,10 +27,15 @@ type world struct {
 	// session is nil when there is none.
 	session *v1alpha1.Session
 	// class is nil when it does not exist; className is then the name that was looked for, or empty for the default one.
-	class       *v1alpha1.SessionClass
-	className   string
-	providers   []v1alpha1.APIProvider
-	credentials []v1alpha1.Credential
+	class              *v1alpha1.SessionClass
+	className          string
+	providers          []v1alpha1.APIProvider
+	credentials        []v1alpha1.Credential
+	clusterCredentials []v1alpha1.ClusterCredential
+	// namespace is the Session's.
+	namespace *corev1.Namespace
+	// gateway is nil until the keeper has published by what certificates it is known.
+	gateway *contract.Gateway
 	// pods, configs and workspace are this Session's own, pods by rising run.
 	pods      []corev1.Pod
 	configs   []corev1.ConfigMap
@@ -55,7 +61,9 @@ func (r *Reconciler) observe(ctx context.Context, key client.ObjectKey) (*world,
 	if w.session == nil {
 		return w, nil
 	}
-	for _, read := range []func(context.Context, *world) error{r.observeConfigs, r.observeWorkspace, r.observeClass, r.observeCredentials} {
+	for _, read := range []func(context.Context, *world) error{
+		r.observeConfigs, r.observeWorkspace, r.observeClass, r.observeCredentials, r.observeGateway,
+	} {
 		if err := read(ctx, w); err != nil {
 			return nil, err
 		}
@@ -190,27 +198,66 @@ func (r *Reconciler) observeCredentials(ctx context.Context, w *world) error {
 	if err := r.Client.List(ctx, &credentials, client.InNamespace(w.key.Namespace)); err != nil {
 		return fmt.Errorf("list the Credentials of the namespace: %w", err)
 	}
-	w.providers, w.credentials = providers.Items, credentials.Items
+	var clusterCredentials v1alpha1.ClusterCredentialList
+	if err := r.Client.List(ctx, &clusterCredentials); err != nil {
+		return fmt.Errorf("list the ClusterCredentials: %w", err)
+	}
+	namespace := &corev1.Namespace{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: w.key.Namespace}, namespace); err == nil {
+		w.namespace = namespace
+	} else if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("read the namespace of the Session: %w", err)
+	}
+	w.providers, w.credentials, w.clusterCredentials = providers.Items, credentials.Items, clusterCredentials.Items
+	return nil
+}
+
+// observeGateway finds the certificates by which sandboxes know the gateway.
+func (r *Reconciler) observeGateway(ctx context.Context, w *world) error {
+	bundle := &corev1.ConfigMap{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.SystemNamespace, Name: keep.GatewayBundle}, bundle)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read the certificates of the gateway: %w", err)
+	}
+	if ca := bundle.Data[keep.GatewayBundleKey]; ca != "" {
+		w.gateway = &contract.Gateway{URL: r.GatewayURL, CABundle: ca}
+	}
 	return nil
 }
 
 // waitingSessions maps a class, provider or credential to the Sessions that may have waited for it: those whose agent is not at work. The limits of
 // a class hold for those at work as well.
 func (r *Reconciler) waitingSessions(ctx context.Context, o client.Object) []reconcile.Request {
+	namespace := o.GetNamespace()
+	if r.isGatewayCA(o) {
+		namespace = metav1.NamespaceAll
+	}
+	class, isClass := o.(*v1alpha1.SessionClass)
+	return r.unfinished(ctx, namespace, func(s *v1alpha1.Session) bool { return !atWork(s) || (isClass && s.Status.ClassName == class.Name) })
+}
+
+// sessionsIn maps a namespace, whose labels may have changed, to the Sessions in it that may have waited for that.
+func (r *Reconciler) sessionsIn(ctx context.Context, o client.Object) []reconcile.Request {
+	return r.unfinished(ctx, o.GetName(), func(s *v1alpha1.Session) bool { return !atWork(s) })
+}
+
+// unfinished are those Sessions of a namespace, or of all, that have not ended and that are meant.
+func (r *Reconciler) unfinished(ctx context.Context, namespace string, meant func(*v1alpha1.Session) bool) []reconcile.Request {
 	var list v1alpha1.SessionList
-	if err := r.Client.List(ctx, &list, client.InNamespace(o.GetNamespace())); err != nil {
+	if err := r.Client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return nil
 	}
-	_, isClass := o.(*v1alpha1.SessionClass)
 	var requests []reconcile.Request
 	for i := range list.Items {
-		s := &list.Items[i]
-		atWork := meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionSandboxReady)
-		if ofClass := isClass && s.Status.ClassName == o.GetName(); !finished(s) && (!atWork || ofClass) {
+		if s := &list.Items[i]; !finished(s) && meant(s) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s)})
 		}
 	}
 	return requests
+}
+
+func atWork(s *v1alpha1.Session) bool {
+	return meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionSandboxReady)
 }
 
 // finished is true once a Session has ended either way.
@@ -307,7 +354,8 @@ func (w *world) newestConfig() *corev1.ConfigMap {
 // resolve chooses the credentials of the next run.
 func (w *world) resolve() ([]credential.Resolved, *credential.Missing) {
 	return credential.Resolve(credential.World{
-		Session: w.session, Class: w.class, Providers: w.providers, Credentials: w.credentials, Pinned: w.pin(),
+		Session: w.session, Class: w.class, Namespace: w.namespace, Providers: w.providers,
+		Credentials: w.credentials, ClusterCredentials: w.clusterCredentials, Pinned: w.pin(),
 	})
 }
 

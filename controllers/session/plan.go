@@ -82,6 +82,7 @@ var checks = []check{
 	classMissing,         // there is no class, or it is not usable
 	moreThanPermitted,    // the class does not permit what the Session asks for
 	credentialsMissing,   // there is no credential, or it is not usable
+	gatewayMissing,       // a key stays in the gateway, and nobody knows yet how to tell the gateway from others
 	nothingInTheWayToRun, // make the sandbox
 }
 
@@ -288,6 +289,9 @@ func runEnded(w *world, now time.Time) *plan {
 		return nil
 	}
 	e := sandbox.EndingOf(pod)
+	if p := awaitCount(w, pod, &e, now); p != nil {
+		return p
+	}
 	if asked(w) && (e.Class == v1alpha1.FailureNodeLost || e.Class == v1alpha1.FailureStopped) {
 		p := suspendedPlan(w)
 		p.message += unsaved(e)

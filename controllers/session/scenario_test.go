@@ -47,6 +47,11 @@ func (s *stage) snapshot() string {
 	}
 	for i := range seen.Pods {
 		seen.Pods[i].Status.StartTime = nil
+		for _, c := range seen.Pods[i].Status.ContainerStatuses {
+			if c.State.Terminated != nil {
+				c.State.Terminated.FinishedAt = metav1.Time{}
+			}
+		}
 		objects = append(objects, &seen.Pods[i])
 	}
 	for i := range seen.Configs {
@@ -71,7 +76,10 @@ var timestamp = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
 func timeless(status *v1alpha1.SessionStatus) {
 	status.StartTime, status.CompletionTime = sometime(status.StartTime), sometime(status.CompletionTime)
-	status.NextRunTime = sometime(status.NextRunTime)
+	status.NextRunTime, status.LastActivityTime = sometime(status.NextRunTime), sometime(status.LastActivityTime)
+	for i := range status.CredentialsInUse {
+		status.CredentialsInUse[i].LastUsedTime = sometime(status.CredentialsInUse[i].LastUsedTime)
+	}
 	for i := range status.Conditions {
 		status.Conditions[i].LastTransitionTime = metav1.Time{}
 		status.Conditions[i].Message = timestamp.ReplaceAllString(status.Conditions[i].Message, "some time")

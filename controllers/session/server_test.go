@@ -85,7 +85,8 @@ func newServer(tb testing.TB) *server {
 		onWrite: func(string, client.Object, client.Object) {},
 	}
 	base := fake.NewClientBuilder().WithScheme(scheme).WithTypeConverters(converters...).WithGlobalResourceVersionCounter().
-		WithStatusSubresource(&v1alpha1.Session{}, &v1alpha1.SessionClass{}, &v1alpha1.APIProvider{}, &v1alpha1.Credential{}, &corev1.Pod{}).Build()
+		WithStatusSubresource(&v1alpha1.Session{}, &v1alpha1.SessionClass{}, &v1alpha1.APIProvider{}, &v1alpha1.Credential{},
+			&v1alpha1.ClusterCredential{}, &corev1.Pod{}).Build()
 	s.WithWatch = interceptor.NewClient(base, interceptor.Funcs{
 		Get:               s.get,
 		List:              s.list,

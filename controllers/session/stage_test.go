@@ -70,6 +70,7 @@ var key = client.ObjectKey{Namespace: build.Namespace, Name: scenario.Name}
 // newStage has one reconciler with a current cache, or several whose caches are behind.
 func newStage(tb testing.TB, workers int, seed uint64) *stage {
 	s := &stage{TB: tb, server: newServer(tb), random: rand.New(rand.NewPCG(seed, 0))}
+	scenario.Put(s, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: build.Namespace}})
 	s.server.onWrite = s.written
 	for i := range workers {
 		s.workers = append(s.workers, newWorker(s, string(rune('A'+i)), workers > 1 || seed > 0))
@@ -142,9 +143,20 @@ func (s *stage) written(kind string, before, after client.Object) {
 		if pod, isPod := o.(*corev1.Pod); isPod && before == nil {
 			s.checkConfig(pod)
 		}
-	case "SessionClass", "APIProvider", "Credential":
-		s.dirty = s.dirty || len(s.workers[0].reconciler.waitingSessions(s.Context(), o)) > 0
 	}
+	s.dirty = s.dirty || s.wakesWaiting(kind, o)
+}
+
+// wakesWaiting is true for what a Session has waited for.
+func (s *stage) wakesWaiting(kind string, o client.Object) bool {
+	r := s.workers[0].reconciler
+	switch {
+	case slices.Contains([]string{"SessionClass", "APIProvider", "Credential", "ClusterCredential"}, kind), kind == "ConfigMap" && r.isGatewayCA(o):
+		return len(r.waitingSessions(s.Context(), o)) > 0
+	case kind == "Namespace":
+		return len(r.sessionsIn(s.Context(), o)) > 0
+	}
+	return false
 }
 
 // checkLivePods is I1: at every moment, at most one pod of a Session has not ended.
@@ -363,7 +375,7 @@ func newWorker(s *stage, name string, behind bool) *worker {
 	})
 	w.reconciler = &Reconciler{
 		Client: cached, Live: live, Recorder: nobody{}, Clock: clock.RealClock{}, Image: "sandkeep.test/sandkeep:1",
-		Metrics: NewMetrics(s.Context(), cached), Patience: NewPatience(),
+		Metrics: NewMetrics(s.Context(), cached), Patience: NewPatience(), GatewayURL: "https://gateway.test", SystemNamespace: v1alpha1.NamespaceSystem,
 	}
 	return w
 }
@@ -404,7 +416,8 @@ func (w *worker) call(verb, kind string, write bool, do func() error) error {
 // older list is no fault.
 var lagging = []string{"Session", "Pod", "ConfigMap", "PersistentVolumeClaim"}
 
-// view is the cache: objects of a Kind as this worker knows them, of pods, ConfigMaps and claims only those of Sessions.
+// view is the cache: objects of a Kind as this worker knows them, of pods, ConfigMaps and claims only those of Sessions and what says how the
+// gateway is known.
 func (w *worker) view(kind string) version {
 	versions := w.stage.server.history[kind]
 	if len(versions) == 0 {
@@ -420,7 +433,7 @@ func (w *worker) view(kind string) version {
 	}
 	ours := version{}
 	for key, o := range versions[last] {
-		if o.GetLabels()[v1alpha1.LabelSession] != "" {
+		if o.GetLabels()[v1alpha1.LabelSession] != "" || w.reconciler.isGatewayCA(o) {
 			ours[key] = o
 		}
 	}

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/credential"
 	"github.com/sandkeep/sandkeep/internal/sandbox"
 )
 
@@ -140,6 +142,17 @@ func credentialsMissing(w *world, _ time.Time) *plan {
 	return &plan{phase: waiting, reason: missing.Reason, message: missing.Message, missing: missing}
 }
 
+func gatewayMissing(w *world, _ time.Time) *plan {
+	resolved, _ := w.resolve()
+	proxied := slices.ContainsFunc(resolved, func(r credential.Resolved) bool { return r.Delivery == v1alpha1.DeliveryProxy })
+	if !proxied || w.gateway != nil {
+		return nil
+	}
+	return &plan{phase: waiting, reason: v1alpha1.ReasonGatewayNotReady, message: fmt.Sprintf(
+		"Class %q delivers keys by Proxy, and the gateway's certificates are not published yet; ask an admin to look at the keeper: kubectl -n %s get pods",
+		w.class.Name, v1alpha1.NamespaceSystem)}
+}
+
 // nothingInTheWayToRun makes the sandbox: the volume, the configuration, and last the pod.
 func nothingInTheWayToRun(w *world, _ time.Time) *plan {
 	run := w.run() + 1
@@ -182,7 +195,10 @@ func (w *world) outdated(pod *corev1.Pod) bool {
 // crash between it and the pod does not choose the payer anew.
 func (w *world) configFor(run int32) (contract.Config, []byte, error) {
 	resolved, _ := w.resolve()
-	config := sandbox.ConfigFor(w.session, w.class, resolved, w.providers, run)
+	config := sandbox.ConfigFor(sandbox.ConfigInput{
+		Session: w.session, Class: w.class, Resolved: resolved, Providers: w.providers, Gateway: w.gateway, Run: run,
+		HasVolume: w.workspace != nil,
+	})
 	data, err := config.Encode()
 	return config, data, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -43,8 +44,13 @@ func (r *Reconciler) report(ctx context.Context, w *world, p plan, now time.Time
 	return nil
 }
 
-// applyConfiguration carries a status, with the resourceVersion that it was computed from as optimistic lock.
+// applyConfiguration carries a status, with the resourceVersion that it was computed from as optimistic lock, and without what the gateway
+// writes.
 func applyConfiguration(s *v1alpha1.Session, status v1alpha1.SessionStatus) (*applyv1alpha1.SessionApplyConfiguration, error) {
+	status.LastActivityTime, status.CredentialsInUse = nil, nil
+	if metered(status.Credentials) {
+		status.Usage = nil
+	}
 	data, err := json.Marshal(status)
 	if err != nil {
 		return nil, fmt.Errorf("encode the status of the Session: %w", err)
@@ -128,7 +134,9 @@ func orNil(list []v1alpha1.ResolvedCredential) []v1alpha1.ResolvedCredential {
 func recordEnding(s *v1alpha1.SessionStatus, e *ending) {
 	s.Run, s.PodName, s.PodUID = new(e.run), e.podName, ""
 	s.NextRunTime = nil
-	s.Usage = sum(s.Usage, e.Report.Usage)
+	if !metered(s.Credentials) {
+		s.Usage = sum(s.Usage, e.Report.Usage)
+	}
 	if result := resultOf(e.Report); result != nil {
 		s.Result = result
 	}
@@ -143,6 +151,11 @@ func recordEnding(s *v1alpha1.SessionStatus, e *ending) {
 		s.Retries = new(value(s.Retries) + 1)
 		s.NextRunTime = new(metav1.NewTime(e.next.Truncate(time.Second)))
 	}
+}
+
+// metered is true where the gateway counts what is used, and what an agent says of it does not matter.
+func metered(credentials []v1alpha1.ResolvedCredential) bool {
+	return slices.ContainsFunc(credentials, func(c v1alpha1.ResolvedCredential) bool { return c.Delivery == v1alpha1.DeliveryProxy })
 }
 
 // resultOf is what a report says was left, or nil. A commit that was not pushed has no branch.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -16,11 +17,13 @@ import (
 
 // Resolved is one credential that a Session runs on.
 type Resolved struct {
-	Provider   *v1alpha1.APIProvider
-	Credential *v1alpha1.Credential
-	Source     v1alpha1.CredentialSource
-	Method     v1alpha1.CredentialMethod
-	Delivery   v1alpha1.Delivery
+	Provider *v1alpha1.APIProvider
+	Ref      v1alpha1.CredentialReference
+	// Secret is where the key is.
+	Secret   v1alpha1.SecretKeyReference
+	Source   v1alpha1.CredentialSource
+	Method   v1alpha1.CredentialMethod
+	Delivery v1alpha1.Delivery
 }
 
 // Missing says what a Session has to wait for. Reason is a condition reason, Message tells the user what to do.
@@ -33,9 +36,12 @@ type Missing struct {
 type World struct {
 	Session *v1alpha1.Session
 	Class   *v1alpha1.SessionClass
-	// Providers are all APIProviders, Credentials those of the Session's namespace.
-	Providers   []v1alpha1.APIProvider
-	Credentials []v1alpha1.Credential
+	// Namespace is the Session's; nil when it is not known, and then nothing is allowed that depends on it.
+	Namespace *corev1.Namespace
+	// Providers and ClusterCredentials are all there are, Credentials those of the Session's namespace.
+	Providers          []v1alpha1.APIProvider
+	Credentials        []v1alpha1.Credential
+	ClusterCredentials []v1alpha1.ClusterCredential
 	// Pinned is what an earlier run of the Session was given. Where it is not nil, nothing is chosen anew, even if it is
 	// empty: who pays never changes.
 	Pinned []v1alpha1.ResolvedCredential
@@ -77,7 +83,7 @@ func Resolve(w World) ([]Resolved, *Missing) {
 func (w World) pinned() ([]Resolved, *Missing) {
 	chosen := make([]Resolved, 0, len(w.Pinned))
 	for _, p := range w.Pinned {
-		r, missing := w.use(p.Provider, p.Ref.Name, p.Delivery)
+		r, missing := w.use(p.Provider, p.Ref, p.Delivery)
 		if missing != nil {
 			return nil, missing
 		}
@@ -94,7 +100,7 @@ func (w World) needs() []v1alpha1.ClassCredential {
 	named := slices.ContainsFunc(needs, func(n v1alpha1.ClassCredential) bool { return n.Provider == ofModel })
 	for i := range needs {
 		switch {
-		case needs[i].Provider == ofModel, w.choice(needs[i].Provider) != "":
+		case needs[i].Provider == ofModel, w.choice(needs[i].Provider) != nil:
 			needs[i].Requirement = v1alpha1.RequirementRequired
 		case named && needs[i].Requirement == v1alpha1.RequirementAnyOf:
 			needs[i].Requirement = v1alpha1.RequirementOptional
@@ -103,14 +109,14 @@ func (w World) needs() []v1alpha1.ClassCredential {
 	return needs
 }
 
-// choice is the name of the credential that the Session itself asks for, or empty.
-func (w World) choice(provider string) string {
+// choice is the credential that the Session itself asks for, or nil.
+func (w World) choice(provider string) *v1alpha1.CredentialReference {
 	for _, c := range w.Session.Spec.Credentials {
 		if c.Provider == provider {
-			return c.Ref.Name
+			return &c.Ref
 		}
 	}
-	return ""
+	return nil
 }
 
 // unusableChoice reports a credential that the Session names for a provider that its class does not use.
@@ -126,19 +132,21 @@ func (w World) unusableChoice() *Missing {
 	return nil
 }
 
-// find chooses the credential for one provider: the Session's own choice, else the first by name that is usable.
+// find chooses the credential for one provider: the Session's own choice, else the first that is usable of those that the namespace shares,
+// by name, and then of those that an admin allows it, by priority and name.
 func (w World) find(need v1alpha1.ClassCredential) (Resolved, *Missing) {
-	if name := w.choice(need.Provider); name != "" {
-		return w.use(need.Provider, name, need.Delivery)
+	if ref := w.choice(need.Provider); ref != nil {
+		return w.use(need.Provider, *ref, need.Delivery)
 	}
-	shared := w.shared(need.Provider)
-	if len(shared) == 0 {
+	candidates := append(w.shared(need.Provider), w.allowed(need.Provider)...)
+	if len(candidates) == 0 {
 		return Resolved{}, &Missing{v1alpha1.ReasonCredentialNotFound, fmt.Sprintf(
-			"No Credential for provider %q in namespace %q; create one that is shared with the namespace", need.Provider, w.Session.Namespace)}
+			"No credential for provider %q in namespace %q; create a Credential there, or ask an admin for a ClusterCredential that allows the namespace",
+			need.Provider, w.Session.Namespace)}
 	}
 	var first *Missing
-	for _, name := range shared {
-		r, missing := w.use(need.Provider, name, need.Delivery)
+	for _, ref := range candidates {
+		r, missing := w.use(need.Provider, ref, need.Delivery)
 		if missing == nil {
 			return r, nil
 		}
@@ -148,54 +156,110 @@ func (w World) find(need v1alpha1.ClassCredential) (Resolved, *Missing) {
 }
 
 // shared lists the credentials that the namespace shares for a provider, by name.
-func (w World) shared(provider string) []string {
-	var names []string
+func (w World) shared(provider string) []v1alpha1.CredentialReference {
+	var refs []v1alpha1.CredentialReference
 	for i := range w.Credentials {
 		c := &w.Credentials[i]
 		if c.Spec.Provider == provider && c.Spec.Sharing == v1alpha1.SharingNamespace && c.DeletionTimestamp.IsZero() {
-			names = append(names, c.Name)
+			refs = append(refs, v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindCredential, Name: c.Name})
 		}
 	}
-	slices.Sort(names)
-	return names
+	slices.SortFunc(refs, func(a, b v1alpha1.CredentialReference) int { return cmp.Compare(a.Name, b.Name) })
+	return refs
+}
+
+// allowed lists the credentials of admins that the namespace may use for a provider, by falling priority, then by name.
+func (w World) allowed(provider string) []v1alpha1.CredentialReference {
+	var list []*v1alpha1.ClusterCredential
+	for i := range w.ClusterCredentials {
+		c := &w.ClusterCredentials[i]
+		if c.Spec.Provider == provider && c.DeletionTimestamp.IsZero() && Allows(c, w.Namespace) {
+			list = append(list, c)
+		}
+	}
+	slices.SortFunc(list, func(a, b *v1alpha1.ClusterCredential) int {
+		return cmp.Or(cmp.Compare(priority(b), priority(a)), cmp.Compare(a.Name, b.Name))
+	})
+	refs := make([]v1alpha1.CredentialReference, 0, len(list))
+	for _, c := range list {
+		refs = append(refs, v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindClusterCredential, Name: c.Name})
+	}
+	return refs
+}
+
+func priority(c *v1alpha1.ClusterCredential) int32 {
+	if c.Spec.Priority == nil {
+		return 0
+	}
+	return *c.Spec.Priority
 }
 
 // use takes a credential by name, if it opens the provider, is accepted, and permits the delivery.
-func (w World) use(providerName, name string, delivery v1alpha1.Delivery) (Resolved, *Missing) {
-	c := byName(w.Credentials, name)
+func (w World) use(providerName string, ref v1alpha1.CredentialReference, delivery v1alpha1.Delivery) (Resolved, *Missing) {
+	p, missing := w.permission(ref, providerName)
+	if missing != nil {
+		return Resolved{}, missing
+	}
 	switch {
-	case c == nil || !c.DeletionTimestamp.IsZero():
-		return Resolved{}, &Missing{v1alpha1.ReasonCredentialNotFound, fmt.Sprintf(
-			"Credential %q not found in namespace %q; create it for provider %q", name, w.Session.Namespace, providerName)}
-	case c.Spec.Provider != providerName:
+	case p.provider != providerName:
 		return Resolved{}, &Missing{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf(
-			"Credential %q is for provider %q, not for %q; name another one", name, c.Spec.Provider, providerName)}
-	case len(c.Spec.Deliveries) > 0 && !slices.Contains(c.Spec.Deliveries, delivery):
+			"%s %q is for provider %q, not for %q; name another one", ref.Kind, ref.Name, p.provider, providerName)}
+	case !slices.Contains(Deliveries(p.deliveries), delivery):
 		return Resolved{}, &Missing{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf(
-			"Credential %q does not permit delivery %s, which class %q asks for; add it to spec.deliveries of the Credential or choose another class",
-			name, delivery, w.Class.Name)}
+			"%s %q does not permit delivery %s, which class %q asks for; add it to spec.deliveries or choose another class",
+			ref.Kind, ref.Name, delivery, w.Class.Name)}
 	}
 	provider := byName(w.Providers, providerName)
 	if provider == nil {
 		return Resolved{}, &Missing{v1alpha1.ReasonProviderNotFound, fmt.Sprintf(
 			"APIProvider %q not found; ask an admin to create it", providerName)}
 	}
-	if missing := notReady(provider, c); missing != nil {
+	if missing := notReady(provider, ref, p.conditions); missing != nil {
 		return Resolved{}, missing
 	}
 	return Resolved{
-		Provider: provider, Credential: c, Delivery: delivery,
-		Source: v1alpha1.CredentialSourceNamespace, Method: v1alpha1.CredentialMethodAPIKey,
+		Provider: provider, Ref: ref, Secret: p.secret, Delivery: delivery, Source: p.source, Method: v1alpha1.CredentialMethodAPIKey,
 	}, nil
 }
 
+// permission is what credentials of both Kinds have in common.
+type permission struct {
+	provider   string
+	secret     v1alpha1.SecretKeyReference
+	source     v1alpha1.CredentialSource
+	deliveries []v1alpha1.Delivery
+	conditions []metav1.Condition
+}
+
+// permission looks a credential up, if the Session may use it at all.
+func (w World) permission(ref v1alpha1.CredentialReference, provider string) (permission, *Missing) {
+	if ref.Kind == v1alpha1.CredentialKindClusterCredential {
+		c := byName(w.ClusterCredentials, ref.Name)
+		if c == nil || !c.DeletionTimestamp.IsZero() {
+			return permission{}, &Missing{v1alpha1.ReasonCredentialNotFound, fmt.Sprintf(
+				"ClusterCredential %q not found; ask an admin to create it for provider %q", ref.Name, provider)}
+		}
+		if !Allows(c, w.Namespace) {
+			return permission{}, &Missing{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf(
+				"ClusterCredential %q does not allow namespace %q; ask an admin to add it to spec.allow.namespaces", ref.Name, w.Session.Namespace)}
+		}
+		return permission{c.Spec.Provider, c.Spec.APIKey.SecretRef, v1alpha1.CredentialSourceCluster, c.Spec.Deliveries, c.Status.Conditions}, nil
+	}
+	c := byName(w.Credentials, ref.Name)
+	if c == nil || !c.DeletionTimestamp.IsZero() {
+		return permission{}, &Missing{v1alpha1.ReasonCredentialNotFound, fmt.Sprintf(
+			"Credential %q not found in namespace %q; create it for provider %q", ref.Name, w.Session.Namespace, provider)}
+	}
+	return permission{c.Spec.Provider, c.Spec.APIKey.SecretRef, v1alpha1.CredentialSourceNamespace, c.Spec.Deliveries, c.Status.Conditions}, nil
+}
+
 // notReady reports the first of provider and credential that its own reconciler has not accepted.
-func notReady(provider *v1alpha1.APIProvider, c *v1alpha1.Credential) *Missing {
+func notReady(provider *v1alpha1.APIProvider, ref v1alpha1.CredentialReference, conditions []metav1.Condition) *Missing {
 	if message, ok := accepted(provider.Status.Conditions); !ok {
 		return &Missing{v1alpha1.ReasonProviderNotReady, fmt.Sprintf("APIProvider %q is not ready: %s", provider.Name, message)}
 	}
-	if message, ok := accepted(c.Status.Conditions); !ok {
-		return &Missing{v1alpha1.ReasonCredentialNotReady, fmt.Sprintf("Credential %q is not ready: %s", c.Name, message)}
+	if message, ok := accepted(conditions); !ok {
+		return &Missing{v1alpha1.ReasonCredentialNotReady, fmt.Sprintf("%s %q is not ready: %s", ref.Kind, ref.Name, message)}
 	}
 	return nil
 }
@@ -222,7 +286,7 @@ func (w World) noneOf(first *Missing) *Missing {
 	}
 	slices.Sort(names)
 	return &Missing{v1alpha1.ReasonCredentialNotFound, fmt.Sprintf(
-		"No Credential in namespace %q for any of the providers %s; create one that is shared with the namespace",
+		"No credential in namespace %q for any of the providers %s; create a Credential there, or ask an admin for a ClusterCredential that allows the namespace",
 		w.Session.Namespace, strings.Join(names, ", "))}
 }
 

@@ -26,7 +26,7 @@ func session() *build.SessionBuilder { return build.Session("fix-login") }
 
 // ready is a usable Credential for a provider.
 func ready(name, provider string) *build.CredentialBuilder {
-	return build.Credential(name).Provider(provider).Ready()
+	return build.Credential(name).Provider(provider).Deliveries(env, file).Ready()
 }
 
 // providers are usable APIProviders.
@@ -76,7 +76,7 @@ func ask(w World) answer {
 	var a answer
 	a.Missing = missing
 	for _, r := range chosen {
-		a.Chosen = append(a.Chosen, r.Provider.Name+": "+r.Credential.Name+" by "+string(r.Delivery))
+		a.Chosen = append(a.Chosen, r.Provider.Name+": "+r.Ref.Name+" by "+string(r.Delivery))
 	}
 	return a
 }
@@ -203,11 +203,11 @@ func missingSituations() map[string]struct {
 		return class().Credential("openai", anyOf, env).Credential("anthropic", anyOf, env)
 	}
 	ofA := func(b *build.CredentialBuilder) []*build.CredentialBuilder { return []*build.CredentialBuilder{b} }
-	noneHere := missing("CredentialNotFound", `No Credential for provider "anthropic" in namespace "team-a"; create one that is shared with the namespace`)
+	noneHere := missing("CredentialNotFound", `No credential for provider "anthropic" in namespace "team-a"; create a Credential there, or ask an admin for a ClusterCredential that allows the namespace`)
 	notFound := missing("CredentialNotFound", `Credential "a" not found in namespace "team-a"; create it for provider "anthropic"`)
 	notReady := missing("CredentialNotReady", `Credential "a" is not ready: The Secret is of another type`)
 	refused := func() *build.CredentialBuilder {
-		return build.Credential("a").NotReady("Invalid", "The Secret is of another type")
+		return build.Credential("a").Deliveries(env, file).NotReady("Invalid", "The Secret is of another type")
 	}
 	return map[string]one{
 		"nobody shares one": {situation{session(), needs(), known, nil, nil}, noneHere},
@@ -217,12 +217,12 @@ func missingSituations() map[string]struct {
 		"the only one is of another provider": {situation{session(), needs(), known, ofA(ready("a", "openai")), nil}, noneHere},
 		"the only one is not accepted":        {situation{session(), needs(), known, ofA(refused()), nil}, notReady},
 		"nobody has looked at the only one": {
-			situation{session(), needs(), known, ofA(build.Credential("a")), nil},
+			situation{session(), needs(), known, ofA(build.Credential("a").Deliveries(env)), nil},
 			missing("CredentialNotReady", `Credential "a" is not ready: it is new, and is being checked`),
 		},
 		"the only one does not permit the delivery": {
 			situation{session(), needs(), known, ofA(ready("a", "anthropic").Deliveries(file)), nil},
-			missing("CredentialNotAllowed", `Credential "a" does not permit delivery Env, which class "opencode" asks for; add it to spec.deliveries of the Credential or choose another class`),
+			missing("CredentialNotAllowed", `Credential "a" does not permit delivery Env, which class "opencode" asks for; add it to spec.deliveries or choose another class`),
 		},
 		"of several that cannot be used the first by name is told": {
 			situation{session(), needs(), known, []*build.CredentialBuilder{ready("b", "anthropic").Deliveries(file), refused()}, nil}, notReady,
@@ -258,7 +258,7 @@ func missingSituations() map[string]struct {
 		},
 		"none of any is there": {
 			situation{session(), both(), known, nil, nil},
-			missing("CredentialNotFound", `No Credential in namespace "team-a" for any of the providers anthropic, openai; create one that is shared with the namespace`),
+			missing("CredentialNotFound", `No credential in namespace "team-a" for any of the providers anthropic, openai; create a Credential there, or ask an admin for a ClusterCredential that allows the namespace`),
 		},
 		"one of any is there, but cannot be used": {situation{session(), both(), known, ofA(refused()), nil}, notReady},
 		"any of one is that one":                  {situation{session(), class().Credential("anthropic", anyOf, env), known, nil, nil}, noneHere},
@@ -279,7 +279,7 @@ func missingSituations() map[string]struct {
 		},
 		"what is pinned no longer permits the delivery": {
 			situation{session(), needs(), known, ofA(ready("a", "anthropic").Deliveries(env)), []v1alpha1.ResolvedCredential{pin("anthropic", "a", file)}},
-			missing("CredentialNotAllowed", `Credential "a" does not permit delivery File, which class "opencode" asks for; add it to spec.deliveries of the Credential or choose another class`),
+			missing("CredentialNotAllowed", `Credential "a" does not permit delivery File, which class "opencode" asks for; add it to spec.deliveries or choose another class`),
 		},
 	}
 }
@@ -332,7 +332,7 @@ func TestWhatWasChosenIsChosenAgainByItsPin(t *testing.T) {
 		first, _ := Resolve(w)
 		w.Pinned = []v1alpha1.ResolvedCredential{}
 		for _, r := range first {
-			w.Pinned = append(w.Pinned, pin(r.Provider.Name, r.Credential.Name, r.Delivery))
+			w.Pinned = append(w.Pinned, pin(r.Provider.Name, r.Ref.Name, r.Delivery))
 		}
 		again, missing := Resolve(w)
 		if missing != nil || len(first) != len(again) {

@@ -26,11 +26,24 @@ const (
 	maxTerminationMessageOfPod = 12288
 )
 
+// ConfigInput is what the configuration of a run is made from.
+type ConfigInput struct {
+	Session   *v1alpha1.Session
+	Class     *v1alpha1.SessionClass
+	Resolved  []credential.Resolved
+	Providers []v1alpha1.APIProvider
+	// Gateway is where the gateway is; nil where nobody knows, and then nothing must be delivered by Proxy.
+	Gateway *contract.Gateway
+	Run     int32
+	// HasVolume is true when the Session has a workspace volume, whatever its class says by now.
+	HasVolume bool
+}
+
 // ConfigFor is what one run of a Session is told.
-func ConfigFor(s *v1alpha1.Session, class *v1alpha1.SessionClass, resolved []credential.Resolved, providers []v1alpha1.APIProvider, run int32) contract.Config {
-	agent := class.Spec.Agent
+func ConfigFor(in ConfigInput) contract.Config {
+	s, class, agent := in.Session, in.Class, in.Class.Spec.Agent
 	return contract.Config{
-		Session: contract.SessionRef{Namespace: s.Namespace, Name: s.Name, UID: string(s.UID), Run: run},
+		Session: contract.SessionRef{Namespace: s.Namespace, Name: s.Name, UID: string(s.UID), Run: in.Run},
 		Prompt:  s.Spec.Prompt,
 		Model:   s.Spec.Model,
 		Agent: contract.Agent{
@@ -41,8 +54,9 @@ func ConfigFor(s *v1alpha1.Session, class *v1alpha1.SessionClass, resolved []cre
 			Permissions: contract.Permissions(cmp.Or(agent.Permissions, v1alpha1.AgentPermissionsAllow)),
 		},
 		Repositories:   repositories(s),
-		Credentials:    credentials(resolved, agent.Name),
-		UnsetEnv:       unsetEnv(providers),
+		Credentials:    credentials(in.Resolved, agent.Name),
+		Gateway:        gatewayFor(in),
+		UnsetEnv:       unsetEnv(in.Providers),
 		Env:            append(plain(agent.Env), plain(s.Spec.Env)...),
 		LogFormat:      contract.LogFormat(cmp.Or(class.Spec.LogFormat, v1alpha1.LogFormatText)),
 		ReportText:     contract.ReportText(cmp.Or(class.Spec.ReportText, v1alpha1.ReportTextFull)),
@@ -50,8 +64,16 @@ func ConfigFor(s *v1alpha1.Session, class *v1alpha1.SessionClass, resolved []cre
 		GracePeriod:    contract.Seconds(gracePeriod(class)),
 		CloneTimeout:   cloneTimeout,
 		SilenceTimeout: silenceTimeout,
-		KeepWorkspace:  workspaceFor(s, class) != nil,
+		KeepWorkspace:  in.HasVolume || workspaceFor(s, class) != nil,
 	}
+}
+
+// gatewayFor is the gateway of runs that need it.
+func gatewayFor(in ConfigInput) *contract.Gateway {
+	if slices.ContainsFunc(in.Resolved, func(r credential.Resolved) bool { return r.Delivery == v1alpha1.DeliveryProxy }) {
+		return in.Gateway
+	}
+	return nil
 }
 
 // PinOf is the payers that a run was given, as its configuration remembers them. It is never nil.
@@ -84,18 +106,21 @@ func credentials(resolved []credential.Resolved, agent string) []contract.Creden
 	var list []contract.Credential
 	for _, r := range resolved {
 		env, files := agentConfig(r.Provider.Spec.AgentConfig, agent)
-		list = append(list, contract.Credential{
+		c := contract.Credential{
 			Provider: r.Provider.Name,
-			Kind:     string(v1alpha1.CredentialKindCredential),
-			Name:     r.Credential.Name,
+			Kind:     string(r.Ref.Kind),
+			Name:     r.Ref.Name,
 			Source:   string(r.Source),
 			Method:   string(r.Method),
 			Delivery: contract.Delivery(r.Delivery),
 			BaseURL:  baseURL(r.Provider.Spec.Endpoints[0]),
 			Env:      env, Files: files,
-			SecretName: r.Credential.Spec.APIKey.SecretRef.Name,
-			SecretKey:  r.Credential.Spec.APIKey.SecretRef.Key,
-		})
+			SecretName: r.Secret.Name, SecretKey: r.Secret.Key,
+		}
+		if r.Delivery == v1alpha1.DeliveryProxy {
+			c.BaseURL, c.SecretName, c.SecretKey = "http://"+contract.ProxyAddress+"/"+r.Provider.Name, "", ""
+		}
+		list = append(list, c)
 	}
 	return list
 }

@@ -41,14 +41,14 @@ func TestARunIsToldEverything(t *testing.T) {
 		LogFormat: contract.LogFormatJSON, ReportText: contract.ReportTextNone,
 		ReportLimit: 4096, GracePeriod: 30, CloneTimeout: 600, SilenceTimeout: 1800, KeepWorkspace: true,
 	}
-	got := ConfigFor(session, class, []credential.Resolved{resolved}, []v1alpha1.APIProvider{*resolved.Provider}, 2)
+	got := ConfigFor(ConfigInput{Session: session, Class: class, Resolved: []credential.Resolved{resolved}, Providers: []v1alpha1.APIProvider{*resolved.Provider}, Run: 2})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
 
 func TestWhatNobodySaysIsFilledIn(t *testing.T) {
-	got := ConfigFor(build.Session("s").Obj(), build.Class("c").Obj(), nil, nil, 1)
+	got := ConfigFor(ConfigInput{Session: build.Session("s").Obj(), Class: build.Class("c").Obj(), Run: 1})
 	want := contract.Config{
 		Session: contract.SessionRef{Namespace: "team-a", Name: "s", UID: "uid-of-s", Run: 1}, Prompt: "Fix the login",
 		Agent: contract.Agent{
@@ -80,7 +80,7 @@ func TestThePinIsReadBackFromTheConfig(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			config := ConfigFor(build.Session("s").Obj(), build.Class("c").Obj(), c.credentials, nil, 1)
+			config := ConfigFor(ConfigInput{Session: build.Session("s").Obj(), Class: build.Class("c").Obj(), Resolved: c.credentials, Run: 1})
 			if diff := cmp.Diff(c.want, PinOf(config)); diff != "" {
 				t.Errorf("pin (-want +got):\n%s", diff)
 			}
@@ -198,7 +198,7 @@ func TestAReportHasItsShareOfThePodsTerminationMessages(t *testing.T) {
 	got := map[int]int{}
 	for _, sidecars := range []int{0, 1, 2, 10} {
 		class := build.Class("c").Template(func(s *corev1.PodSpec) { s.InitContainers = make([]corev1.Container, sidecars) }).Obj()
-		got[sidecars] = ConfigFor(build.Session("s").Obj(), class, nil, nil, 1).ReportLimit
+		got[sidecars] = ConfigFor(ConfigInput{Session: build.Session("s").Obj(), Class: class, Run: 1}).ReportLimit
 	}
 	if diff := cmp.Diff(map[int]int{0: 4096, 1: 3072, 2: 2457, 10: 945}, got); diff != "" {
 		t.Errorf("limits by the number of sidecars (-want +got):\n%s", diff)
@@ -210,7 +210,7 @@ func TestAnAgentAlwaysHasTimeToEndWell(t *testing.T) {
 	got := map[int64]int64{}
 	for asked := range want {
 		class := build.Class("c").Template(func(s *corev1.PodSpec) { s.TerminationGracePeriodSeconds = &asked }).Obj()
-		told := int64(ConfigFor(build.Session("s").Obj(), class, nil, nil, 1).GracePeriod)
+		told := int64(ConfigFor(ConfigInput{Session: build.Session("s").Obj(), Class: class, Run: 1}).GracePeriod)
 		if ofPod := *podOf(class).Spec.TerminationGracePeriodSeconds; ofPod != told {
 			t.Errorf("the pod has %d s, but the run is told %d s", ofPod, told)
 		}

@@ -36,6 +36,14 @@ func AgentEnded(pod *corev1.Pod) bool {
 	return agent != nil && agent.State.Terminated != nil
 }
 
+// EndedAt is when the agent's container ended; the zero time where nobody says.
+func EndedAt(pod *corev1.Pod) time.Time {
+	if agent := agentStatus(pod); agent != nil && agent.State.Terminated != nil {
+		return agent.State.Terminated.FinishedAt.Time
+	}
+	return time.Time{}
+}
+
 // Started is true once the agent's container has run at all.
 func Started(pod *corev1.Pod) bool {
 	agent := agentStatus(pod)

@@ -26,10 +26,11 @@ const (
 	volumeWorkspace   = "sandkeep-workspace"
 	volumeHome        = "sandkeep-home"
 	volumeTmp         = "sandkeep-tmp"
+	volumeGateway     = "sandkeep-gateway"
 )
 
 var reservedVolumes = []string{
-	volumeBin, volumeConfig, volumeCredentials, volumePrivate, volumeWorkspace, volumeHome, volumeTmp,
+	volumeBin, volumeConfig, volumeCredentials, volumePrivate, volumeWorkspace, volumeHome, volumeTmp, volumeGateway,
 }
 
 // PodInput is what a sandbox pod is made from.
@@ -105,7 +106,7 @@ func withInstall(spec *corev1.PodSpec, in PodInput) {
 		Name:    InstallContainer,
 		Image:   in.Image,
 		Command: []string{"/sandboxd", "install", contract.BinDir},
-		Env:     keyEnv(in.Config.Credentials, func(contract.Credential) bool { return true }),
+		Env:     keyEnv(in.Config.Credentials, func(c contract.Credential) bool { return c.Delivery != contract.DeliveryProxy }),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: volumeBin, MountPath: contract.BinDir},
 		},
@@ -171,6 +172,9 @@ func agentMounts(c contract.Config) []corev1.VolumeMount {
 		{Name: volumeWorkspace, MountPath: contract.WorkspaceDir},
 		{Name: volumeHome, MountPath: contract.HomeDir},
 		{Name: volumeTmp, MountPath: "/tmp"},
+	}
+	if c.Gateway != nil {
+		mounts = append(mounts, corev1.VolumeMount{Name: volumeGateway, MountPath: contract.GatewayDir, ReadOnly: true})
 	}
 	if usesFiles(c) {
 		mounts = append(mounts, corev1.VolumeMount{Name: volumeCredentials, MountPath: contract.CredentialsDir, ReadOnly: true})

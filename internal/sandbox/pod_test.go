@@ -28,7 +28,7 @@ const (
 func podOf(class *v1alpha1.SessionClass, credentials ...credential.Resolved) *corev1.Pod {
 	session := build.Session("fix-login").Obj()
 	return Pod(PodInput{
-		Session: session, Class: class, Config: ConfigFor(session, class, credentials, nil, 1),
+		Session: session, Class: class, Config: ConfigFor(ConfigInput{Session: session, Class: class, Resolved: credentials, Gateway: aGateway(), Run: 1}),
 		Digest: "sha256:0123456789abcdef", Image: "registry.example/sandkeep:v1",
 	})
 }
@@ -189,6 +189,7 @@ func TestAKeyReachesTheAgentInItsDeliveryOnly(t *testing.T) {
 		"no credential":     {nil, ways{}},
 		"Env delivery":      {[]credential.Resolved{resolved("anthropic", v1alpha1.DeliveryEnv)}, ways{Variables: 1}},
 		"File delivery":     {[]credential.Resolved{resolved("anthropic", v1alpha1.DeliveryFile)}, ways{Files: 1}},
+		"Proxy delivery":    {[]credential.Resolved{resolved("anthropic", v1alpha1.DeliveryProxy)}, ways{}},
 		"both, one of each": {[]credential.Resolved{resolved("a", v1alpha1.DeliveryFile), resolved("b", v1alpha1.DeliveryEnv)}, ways{1, 1}},
 	}
 	for name, c := range cases {
@@ -201,7 +202,7 @@ func TestAKeyReachesTheAgentInItsDeliveryOnly(t *testing.T) {
 				}
 			}
 			for _, v := range spec.Volumes {
-				if v.Projected != nil {
+				if v.Projected != nil && v.Name == volumeCredentials {
 					got.Files += len(v.Projected.Sources)
 				}
 			}
@@ -240,7 +241,7 @@ func TestAWorkspaceIsWhatTheSessionAsksForThenWhatItsClassSays(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("claim (-want +got):\n%s", diff)
 			}
-			if keep := ConfigFor(session, class, nil, nil, 1).KeepWorkspace; keep != (c.want != nil) {
+			if keep := ConfigFor(ConfigInput{Session: session, Class: class, Run: 1}).KeepWorkspace; keep != (c.want != nil) {
 				t.Errorf("the run is told keepWorkspace %t", keep)
 			}
 		})

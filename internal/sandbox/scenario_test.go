@@ -38,10 +38,11 @@ func scenarios() map[string]scenario {
 	session := func() *build.SessionBuilder { return build.Session("fix-login") }
 	class := func() *build.ClassBuilder { return build.Class("opencode") }
 	return map[string]scenario{
-		"minimal-class": {session(), class(), nil, 1},
-		"second-run":    {session(), class(), nil, 2},
-		"env-delivery":  {session(), class(), []credential.Resolved{resolved("anthropic", v1alpha1.DeliveryEnv)}, 1},
-		"file-delivery": {session(), class(), []credential.Resolved{resolved("anthropic", v1alpha1.DeliveryFile)}, 1},
+		"minimal-class":  {session(), class(), nil, 1},
+		"second-run":     {session(), class(), nil, 2},
+		"env-delivery":   {session(), class(), []credential.Resolved{resolved("anthropic", v1alpha1.DeliveryEnv)}, 1},
+		"file-delivery":  {session(), class(), []credential.Resolved{resolved("anthropic", v1alpha1.DeliveryFile)}, 1},
+		"proxy-delivery": {session(), class(), []credential.Resolved{resolved("anthropic", v1alpha1.DeliveryProxy)}, 1},
 		"both-deliveries": {session(), class(), []credential.Resolved{
 			resolved("anthropic", v1alpha1.DeliveryFile), resolved("openai", v1alpha1.DeliveryEnv), resolved("google", v1alpha1.DeliveryFile),
 		}, 1},
@@ -84,10 +85,16 @@ func fullTemplate(class *v1alpha1.SessionClass) {
 func resolved(provider string, delivery v1alpha1.Delivery) credential.Resolved {
 	name := strings.ToUpper(provider) + "_API_KEY"
 	return credential.Resolved{
-		Provider:   build.Provider(provider).Env(name, "$(API_KEY)").Obj(),
-		Credential: build.Credential(provider + "-shared").Provider(provider).Obj(),
-		Source:     v1alpha1.CredentialSourceNamespace, Method: v1alpha1.CredentialMethodAPIKey, Delivery: delivery,
+		Provider: build.Provider(provider).Env(name, "$(API_KEY)").Obj(),
+		Ref:      v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindCredential, Name: provider + "-shared"},
+		Secret:   v1alpha1.SecretKeyReference{Name: provider + "-shared", Key: "api-key"},
+		Source:   v1alpha1.CredentialSourceNamespace, Method: v1alpha1.CredentialMethodAPIKey, Delivery: delivery,
 	}
+}
+
+// aGateway is where the gateway is.
+func aGateway() *contract.Gateway {
+	return &contract.Gateway{URL: "https://sandkeep-gateway.example", CABundle: "a certificate"}
 }
 
 func (s scenario) input() PodInput {
@@ -97,7 +104,9 @@ func (s scenario) input() PodInput {
 	}
 	session, class := s.session.Obj(), s.class.Obj()
 	return PodInput{
-		Session: session, Class: class, Config: ConfigFor(session, class, s.resolved, providers, s.run),
+		Session: session, Class: class, Config: ConfigFor(ConfigInput{
+			Session: session, Class: class, Resolved: s.resolved, Providers: providers, Gateway: aGateway(), Run: s.run,
+		}),
 		Digest: "sha256:0123456789abcdef", Image: "registry.example/sandkeep:v1",
 	}
 }

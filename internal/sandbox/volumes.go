@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/contract"
 )
 
@@ -23,6 +24,9 @@ func withVolumes(spec *corev1.PodSpec, in PodInput) {
 		scratch(volumeHome, "4Gi"),
 		scratch(volumeTmp, "4Gi"),
 	)
+	if in.Config.Gateway != nil {
+		spec.Volumes = append(spec.Volumes, gatewayVolume())
+	}
 	if usesFiles(in.Config) {
 		spec.Volumes = append(spec.Volumes, credentialsVolume(in.Config))
 	}
@@ -30,7 +34,7 @@ func withVolumes(spec *corev1.PodSpec, in PodInput) {
 
 // workspaceVolume is the Session's claim, or a directory that goes with the pod.
 func workspaceVolume(in PodInput) corev1.Volume {
-	if workspaceFor(in.Session, in.Class) == nil {
+	if !in.Config.KeepWorkspace {
 		return scratch(volumeWorkspace, defaultWorkspaceSize.String())
 	}
 	return corev1.Volume{Name: volumeWorkspace, VolumeSource: corev1.VolumeSource{
@@ -53,6 +57,19 @@ func credentialsVolume(c contract.Config) corev1.Volume {
 		}})
 	}
 	return corev1.Volume{Name: volumeCredentials, VolumeSource: corev1.VolumeSource{Projected: projected}}
+}
+
+// tokenSeconds is how long a pod's token for the gateway is valid: the least that the API server grants.
+const tokenSeconds = 600
+
+// gatewayVolume holds the token by which the pod proves to the gateway which pod it is. It is good for nothing else.
+func gatewayVolume() corev1.Volume {
+	return corev1.Volume{Name: volumeGateway, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		DefaultMode: new(int32(0o440)),
+		Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{
+			Audience: v1alpha1.TokenAudience, ExpirationSeconds: new(int64(tokenSeconds)), Path: contract.GatewayTokenFile,
+		}}},
+	}}}
 }
 
 func scratch(name, size string) corev1.Volume {

@@ -14,11 +14,14 @@ import (
 	"github.com/sandkeep/sandkeep/test/cluster"
 )
 
-// installedManager is who the manager is that may be installed on the cluster.
-const installedManager = "system:serviceaccount:sandkeep-system:sandkeep-manager"
+// Who the manager and the keeper are that may be installed on the cluster.
+const (
+	installedManager = "system:serviceaccount:sandkeep-system:sandkeep-manager"
+	installedKeeper  = "system:serviceaccount:sandkeep-system:sandkeep-keeper"
+)
 
-// fence keeps the manager that is installed on the cluster away from the objects of the stage: for it time does not stand still, and it may
-// be another version. It goes on with all other objects.
+// fence keeps the manager and the keeper that are installed on the cluster away from the objects of the stage: for them time does not stand
+// still, and they may be another version. They go on with all other objects.
 func (s *stage) fence() {
 	s.Helper()
 	policy := &admissionv1.ValidatingAdmissionPolicy{
@@ -33,8 +36,9 @@ func (s *stage) fence() {
 			},
 			// Objects without a namespace match every selector.
 			Validations: []admissionv1.Validation{{
-				Expression: fmt.Sprintf("request.userInfo.username != '%s' || (request.namespace == '' && !request.name.startsWith('%s-'))", installedManager, s.namespace),
-				Message:    "fenced off",
+				Expression: fmt.Sprintf("!(request.userInfo.username in ['%s', '%s']) || (request.namespace == '' && !request.name.startsWith('%s-'))",
+					installedManager, installedKeeper, s.namespace),
+				Message: "fenced off",
 			}},
 		},
 	}

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/session"
+	"github.com/sandkeep/sandkeep/internal/build"
 	"github.com/sandkeep/sandkeep/test/cluster"
 	"github.com/sandkeep/sandkeep/test/integration/scenario"
 )
@@ -106,8 +108,20 @@ func (s *stage) Local(o client.Object) client.Object {
 		typed.Name = s.local(typed.Name)
 	case *v1alpha1.Credential:
 		typed.Spec.Provider = s.local(typed.Spec.Provider)
+	case *v1alpha1.ClusterCredential:
+		typed.Name, typed.Spec.Provider = s.local(typed.Name), s.local(typed.Spec.Provider)
+		if typed.Spec.Allow != nil && slices.Equal(typed.Spec.Allow.Namespaces.Names, []string{build.Namespace}) {
+			typed.Spec.Allow.Namespaces.Names = []string{s.namespace}
+		}
 	case *v1alpha1.Session:
 		typed.Spec.ClassName = s.local(typed.Spec.ClassName)
+		for i := range typed.Spec.Credentials {
+			choice := &typed.Spec.Credentials[i]
+			choice.Provider = s.local(choice.Provider)
+			if choice.Ref.Kind == v1alpha1.CredentialKindClusterCredential {
+				choice.Ref.Name = s.local(choice.Ref.Name)
+			}
+		}
 	}
 	return o
 }
@@ -197,7 +211,7 @@ func (s *stage) startManager() {
 	reconciler := &session.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("sandkeep"), Clock: s.clock,
 		Image: "registry.example/sandkeep:1", Metrics: session.NewMetrics(ctx, mgr.GetClient()),
-		Patience: session.NewPatience(),
+		Patience: session.NewPatience(), GatewayURL: "https://gateway.test", SystemNamespace: s.namespace,
 	}
 	s.must(reconciler.SetupWithManager(mgr, 2))
 	done := make(chan error, 1)
@@ -244,6 +258,7 @@ func (s *stage) release() {
 	for _, o := range []client.Object{
 		&v1alpha1.SessionClass{ObjectMeta: metav1.ObjectMeta{Name: s.local("opencode")}},
 		&v1alpha1.APIProvider{ObjectMeta: metav1.ObjectMeta{Name: s.local("anthropic")}},
+		&v1alpha1.ClusterCredential{ObjectMeta: metav1.ObjectMeta{Name: s.local("org")}},
 	} {
 		s.must(client.IgnoreNotFound(s.api.Delete(ctx, o)))
 	}

@@ -31,7 +31,7 @@ func Put(s Stage, o client.Object) {
 	o.SetUID("")
 	must(s, s.API().Create(s.Context(), o))
 	switch wanted.(type) {
-	case *v1alpha1.SessionClass, *v1alpha1.APIProvider, *v1alpha1.Credential:
+	case *v1alpha1.SessionClass, *v1alpha1.APIProvider, *v1alpha1.Credential, *v1alpha1.ClusterCredential:
 		setStatus(s, wanted)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // All is every scenario.
 func All() []Scenario {
-	return slices.Concat(endings(), waits(), stops(), clashes(), retention())
+	return slices.Concat(endings(), waits(), proxied(), stops(), clashes(), retention())
 }
 
 // opencode is a class whose agent needs a key of anthropic.
@@ -28,7 +28,12 @@ func anthropic() client.Object {
 	return build.Provider("anthropic").Ready().Env("ANTHROPIC_API_KEY", "$(API_KEY)").Obj()
 }
 
-func shared() *build.CredentialBuilder { return build.Credential("shared").Ready() }
+func shared() *build.CredentialBuilder { return inSandbox(build.Credential("shared").Ready()) }
+
+// inSandbox permits the deliveries that put the key into a sandbox.
+func inSandbox(c *build.CredentialBuilder) *build.CredentialBuilder {
+	return c.Deliveries(v1alpha1.DeliveryEnv, v1alpha1.DeliveryFile)
+}
 
 // everything is what a Session needs.
 func everything() []client.Object {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/build"
@@ -29,7 +30,7 @@ func endings() []Scenario {
 		retriedAfterPod("gone without a word", v1alpha1.FailureResultLost, nil, 10*time.Second, 1),
 		retriedAfterPod("unable to start", v1alpha1.FailureAgentCrashed, startError, 10*time.Second, 1),
 		outOfMemoryIsFinal(), stoppedByNobody(), resultLostWithPushBranch(), rateLimitedForLong(), backoffDoubles(), noRetryAllowed(),
-		nodeLossIsNotCounted(), absurdReports(), forgedReport(),
+		nodeLossIsNotCounted(), absurdReports(), forgedReport(), volumeOutlivesClass(),
 	)
 }
 
@@ -94,6 +95,26 @@ func succeedsThoughDeleted() Scenario {
 
 func successCommit() v1alpha1.Commit {
 	return v1alpha1.Commit{Repository: "https://git.example/app.git", Branch: "fix", Commit: "0123456789abcdef"}
+}
+
+// volumeOutlivesClass: work of an earlier run is on the volume, which a change of the class must not leave behind.
+func volumeOutlivesClass() Scenario {
+	return Scenario{
+		Name: "a class gives up its workspace between two runs", Given: []client.Object{opencode().Workspace("1Gi", "").Obj(), anthropic(), shared().Obj()},
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "the run fails", Do: []Action{agentReports(failing(contract.AgentCrashed))}, Want: Retrying(v1alpha1.FailureAgentCrashed)},
+			{
+				When: "the class gives up its workspace, and the time has come", Want: Starting(v1alpha1.ReasonStarting),
+				Do: []Action{
+					editClass(func(c *v1alpha1.SessionClass) { c.Spec.Workspace = nil }),
+					judged(opencode().With(func(c *v1alpha1.SessionClass) { c.Status.Conditions[0].ObservedGeneration = 2 }).Obj()),
+					pass(10 * time.Second),
+				},
+				Also: []Fact{run(2), volume(1), worksOnVolume},
+			},
+		},
+	}
 }
 
 // nextRun are the steps from a failure to the success of the second run.

@@ -91,14 +91,19 @@ func nextRunIn(d time.Duration) Fact {
 	}
 }
 
+// paidBy takes off the namespace by which a stage may tell its ClusterCredentials from those of others.
 func paidBy(names ...string) Fact {
 	return func(s Seen) string {
 		var have []string
 		for _, c := range s.Session.Status.Credentials {
-			have = append(have, c.Ref.Name)
+			have = append(have, strings.TrimPrefix(c.Ref.Name, s.Session.Namespace+"-"))
 		}
 		return differs("credentials", names, have)
 	}
+}
+
+func auth(short string) Fact {
+	return func(s Seen) string { return differs("auth", short, s.Session.Status.Auth) }
 }
 
 // pods are "<name> <phase>" of the Session's pods, by name.
@@ -111,6 +116,16 @@ func pods(want ...string) Fact {
 		slices.Sort(have)
 		return differs("pods", want, have)
 	}
+}
+
+// worksOnVolume wants the newest pod to use the workspace volume.
+func worksOnVolume(s Seen) string {
+	for _, v := range s.Pods[len(s.Pods)-1].Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			return ""
+		}
+	}
+	return "the newest pod does not use the workspace volume"
 }
 
 // told wants a word in what the newest run is told.
@@ -177,6 +192,14 @@ func left(summary string, commits ...v1alpha1.Commit) Fact {
 
 func failure(class string) Fact {
 	return func(s Seen) string { return differs("failure", class, value(s.Session.Status.Failure).Class) }
+}
+
+// classKept wants the class that the Session started with, as this stage names it.
+func classKept(s Seen) string {
+	if name := s.Session.Status.ClassName; !strings.HasSuffix(name, "opencode") {
+		return fmt.Sprintf("class is %q", name)
+	}
+	return ""
 }
 
 func class(name string) Fact {

@@ -213,7 +213,7 @@ func labelsTakenOff() Scenario {
 		Name: "somebody takes our labels off a pod", Given: everything(),
 		Steps: []Step{
 			applied(session()), atWork(),
-			{When: "the labels go", Do: []Action{unlabelPod}, Want: Running(), Also: []Fact{pods("fix-login-sandbox-1 Running"), run(1), class("opencode")}},
+			{When: "the labels go", Do: []Action{unlabelPod}, Want: Running(), Also: []Fact{pods("fix-login-sandbox-1 Running"), run(1), classKept}},
 			{When: "the agent reports success", Do: []Action{agentReports(success())}, Want: Succeeded(), Also: []Fact{run(1)}},
 		},
 	}

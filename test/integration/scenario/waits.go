@@ -161,7 +161,7 @@ func providerNotReady() Scenario {
 func credentialNotReady() Scenario {
 	return Scenario{
 		Name: "a credential is not ready", InMemory: judgedByOthers,
-		Given: []client.Object{opencode().Obj(), anthropic(), build.Credential("shared").Obj()},
+		Given: []client.Object{opencode().Obj(), anthropic(), inSandbox(build.Credential("shared")).Obj()},
 		Steps: []Step{
 			{When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonCredentialNotReady)},
 			{When: "the credential becomes ready", Do: []Action{judged(shared().Obj())}, Want: Starting(v1alpha1.ReasonStarting)},
@@ -176,7 +176,7 @@ func deliveryNotAllowed() Scenario {
 		Steps: []Step{
 			{When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonCredentialNotAllowed)},
 			{
-				When: "there is another credential", Do: []Action{apply(build.Credential("zealous").Ready().Obj())},
+				When: "there is another credential", Do: []Action{apply(inSandbox(build.Credential("zealous").Ready()).Obj())},
 				Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{paidBy("zealous")},
 			},
 		},
@@ -316,7 +316,7 @@ func credentialDeletedBetweenRuns() Scenario {
 			applied(session()), atWork(),
 			{
 				When: "the credential goes, another one comes, and the node is drained",
-				Do:   []Action{apply(build.Credential("another").Ready().Obj()), remove(shared().Obj()), podEnds(drained)},
+				Do:   []Action{apply(inSandbox(build.Credential("another").Ready()).Obj()), remove(shared().Obj()), podEnds(drained)},
 				Want: Retrying(v1alpha1.FailureNodeLost),
 			},
 			{
@@ -340,7 +340,7 @@ func credentialsChangedBeforePod() Scenario {
 			{
 				When: "another credential comes that would be the first by name, and the class changes",
 				Do: []Action{
-					apply(build.Credential("another").Ready().Obj()),
+					apply(inSandbox(build.Credential("another").Ready()).Obj()),
 					editClass(func(c *v1alpha1.SessionClass) { c.Spec.Agent.Env = []v1alpha1.EnvVar{build.Env("NEW", "1")} }),
 					judged(opencode().With(func(c *v1alpha1.SessionClass) { c.Status.Conditions[0].ObservedGeneration = 2 }).Obj()),
 				},

@@ -1,0 +1,251 @@
+package scenario
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/build"
+	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/keep"
+)
+
+// proxied are the lives of Sessions whose keys stay in the gateway, and whose credentials are an admin's.
+func proxied() []Scenario {
+	return []Scenario{
+		gatewayNotReady(), namespaceNotNamed(), namespaceNotLabelled(), chosenButNotAllowed(), deletedBeforeRun(), deletedBetweenRuns(),
+		gatewaySawWork(), gatewayIsLate(), gatewaySawNothing(), gatewaySawAnEarlierRun(),
+	}
+}
+
+// careful is a class whose agent never holds the key.
+func careful() *build.ClassBuilder {
+	return build.Class("opencode").Ready().Credential("anthropic", v1alpha1.RequirementRequired, v1alpha1.DeliveryProxy)
+}
+
+// org is an admin's credential, for the namespace of the Session.
+func org() *build.ClusterCredentialBuilder {
+	return build.ClusterCredential("org").Ready().Allow(build.Namespace)
+}
+
+// bundle is how the gateway is known.
+func bundle() client.Object {
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: keep.GatewayBundle, Namespace: v1alpha1.NamespaceSystem},
+		Data:       map[string]string{keep.GatewayBundleKey: "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n"},
+	}
+}
+
+// withGateway is what a Session needs whose key stays in the gateway.
+func withGateway() []client.Object {
+	return []client.Object{careful().Obj(), anthropic(), org().Obj(), bundle()}
+}
+
+func gatewayNotReady() Scenario {
+	return Scenario{
+		Name: "the gateway has no certificate yet", Given: []client.Object{careful().Obj(), anthropic(), org().Obj()},
+		Steps: []Step{
+			{
+				When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonGatewayNotReady),
+				Also: []Fact{says("certificates are not published yet"), run(0), pods()},
+			},
+			{
+				When: "the keeper publishes it", Do: []Action{apply(bundle())}, Want: Starting(v1alpha1.ReasonStarting),
+				Also: []Fact{run(1), paidBy("org"), auth("Cluster/APIKey"), told("https://gateway.test")},
+			},
+			atWork(),
+		},
+	}
+}
+
+func namespaceNotNamed() Scenario {
+	return Scenario{
+		Name:  "an admin's credential does not name the namespace, and then does",
+		Given: []client.Object{careful().Obj(), anthropic(), org().Allow("another-team").Obj(), bundle()},
+		Steps: []Step{
+			{
+				When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonCredentialNotFound),
+				Also: []Fact{says("ask an admin for a ClusterCredential that allows the namespace"), pods()},
+			},
+			{When: "it is allowed", Do: []Action{allowNamespace}, Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{run(1), paidBy("org")}},
+		},
+	}
+}
+
+func namespaceNotLabelled() Scenario {
+	const label = v1alpha1.LabelAccessPrefix + "anthropic"
+	labelled := v1alpha1.AllowedNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{label: "true"}}}
+	return Scenario{
+		Name:  "a namespace lacks the label of an admin's credential, and then has it",
+		Given: []client.Object{careful().Obj(), anthropic(), org().AllowedBy(labelled).Obj(), bundle()},
+		Steps: []Step{
+			{When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonCredentialNotFound), Also: []Fact{pods()}},
+			{
+				When: "the namespace gets the label", Do: []Action{labelNamespace(label, "true")}, Want: Starting(v1alpha1.ReasonStarting),
+				Also: []Fact{run(1), paidBy("org")},
+			},
+			{
+				When: "it loses the label again, and the node is drained", Do: []Action{labelNamespace(label, "false"), agentStarts, podEnds(drained)},
+				Want: Retrying(v1alpha1.FailureNodeLost),
+			},
+			{
+				When: "the time comes", Do: []Action{pass(time.Second)}, Want: Waiting(v1alpha1.ReasonCredentialNotAllowed),
+				Also: []Fact{says("does not allow namespace"), run(1), paidBy("org")},
+			},
+		},
+	}
+}
+
+func chosenButNotAllowed() Scenario {
+	return Scenario{
+		Name:  "a Session names an admin's credential that does not allow its namespace",
+		Given: []client.Object{careful().Obj(), anthropic(), org().Allow("another-team").Obj(), bundle()},
+		Steps: []Step{
+			{
+				When: "the Session is applied", Do: []Action{apply(session().ClusterCredential("anthropic", "org").Obj())},
+				Want: Waiting(v1alpha1.ReasonCredentialNotAllowed), Also: []Fact{says("ask an admin to add it to spec.allow.namespaces"), pods()},
+			},
+			{When: "it is allowed", Do: []Action{allowNamespace}, Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{run(1), paidBy("org")}},
+		},
+	}
+}
+
+func deletedBeforeRun() Scenario {
+	return Scenario{
+		Name: "an admin's credential is deleted before the run", Given: []client.Object{careful().Obj(), anthropic(), org().Obj()},
+		Steps: []Step{
+			{When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonGatewayNotReady)},
+			{
+				When: "the credential goes, and the gateway comes", Do: []Action{remove(org().Obj()), apply(bundle())},
+				Want: Waiting(v1alpha1.ReasonCredentialNotFound), Also: []Fact{run(0), pods()},
+			},
+			{When: "the credential comes back", Do: []Action{apply(org().Obj())}, Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{run(1), paidBy("org")}},
+		},
+	}
+}
+
+func deletedBetweenRuns() Scenario {
+	return Scenario{
+		Name: "an admin's credential is deleted between two runs", Given: withGateway(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{
+				When: "the credential goes, the namespace gets one of its own, and the node is drained",
+				Do: []Action{
+					apply(build.Credential("own").Deliveries(v1alpha1.DeliveryProxy).Ready().Obj()), remove(org().Obj()), podEnds(drained),
+				},
+				Want: Retrying(v1alpha1.FailureNodeLost),
+			},
+			{
+				When: "the time comes", Do: []Action{pass(time.Second)}, Want: Waiting(v1alpha1.ReasonCredentialNotFound),
+				Also: []Fact{run(1), paidBy("org")},
+			},
+			{
+				When: "the credential comes back", Do: []Action{apply(org().Obj())}, Want: Starting(v1alpha1.ReasonStarting),
+				Also: []Fact{run(2), paidBy("org")},
+			},
+		},
+	}
+}
+
+func gatewaySawWork() Scenario {
+	return Scenario{
+		Name: "an agent works through the gateway, which counts what it uses", Given: withGateway(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{
+				When: "the agent reports a failure", Do: []Action{gatewayCounts(2), agentReports(failing(contract.AgentCrashed))},
+				Want: Retrying(v1alpha1.FailureAgentCrashed), Also: []Fact{used(2), paidBy("org")},
+			},
+			{When: "the time of the next run comes", Do: []Action{pass(10 * time.Second)}, Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{run(2)}},
+			atWork(),
+			{
+				When: "the agent reports success", Do: []Action{gatewayCounts(9), agentFinishes}, Want: Succeeded(),
+				Also: []Fact{used(9), left("Fixed it", successCommit()), inUse("anthropic")},
+			},
+		},
+	}
+}
+
+func gatewayIsLate() Scenario {
+	return Scenario{
+		Name: "the gateway tells of the work after the pod has ended", Given: withGateway(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{
+				When: "the agent reports success", Do: []Action{agentFinishes}, Want: Stopping(v1alpha1.ReasonTerminating),
+				Also: []Fact{says("what the gateway has seen of its work is awaited"), used(0)},
+			},
+			{When: "the gateway writes what it saw", Do: []Action{gatewayCounts(5)}, Want: Succeeded(), Also: []Fact{used(5), noPodKept}},
+		},
+	}
+}
+
+func gatewaySawNothing() Scenario {
+	return Scenario{
+		Name: "an agent claims work of which the gateway saw nothing", Given: withGateway(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "the agent reports success", Do: []Action{agentFinishes}, Want: Stopping(v1alpha1.ReasonTerminating)},
+			{
+				When: "half a minute passes", Do: []Action{pass(31 * time.Second)}, Want: Failed(v1alpha1.FailureAgentSilent),
+				Also: []Fact{says("the gateway saw no answer of a provider"), used(0), noPodKept},
+			},
+		},
+	}
+}
+
+func gatewaySawAnEarlierRun() Scenario {
+	return Scenario{
+		Name: "a second run claims the work that the gateway saw of the first", Given: withGateway(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{
+				When: "the agent works, and the node is drained", Do: []Action{gatewayCounts(4), pass(5 * time.Second), podEnds(drained)},
+				Want: Retrying(v1alpha1.FailureNodeLost),
+			},
+			{When: "the time of the next run comes", Do: []Action{pass(2 * time.Second)}, Want: Starting(v1alpha1.ReasonStarting), Also: []Fact{run(2)}},
+			atWork(),
+			{When: "the agent reports success", Do: []Action{agentFinishes}, Want: Stopping(v1alpha1.ReasonTerminating)},
+			{When: "half a minute passes", Do: []Action{pass(31 * time.Second)}, Want: Failed(v1alpha1.FailureAgentSilent), Also: []Fact{used(4)}},
+		},
+		InMemory: "a real API server stamps pods with a time of its own, which does not pass with that of the stage",
+	}
+}
+
+// allowNamespace is an admin who lets the Session's namespace use the credential.
+func allowNamespace(s Stage) {
+	s.Helper()
+	edit(org().Obj(), func(c *v1alpha1.ClusterCredential) { c.Spec.Allow.Namespaces.Names = []string{s.Namespace()} })(s)
+}
+
+// labelNamespace is an admin who labels the Session's namespace.
+func labelNamespace(key, value string) Action {
+	return func(s Stage) {
+		s.Helper()
+		retryConflicts(s, func() error {
+			namespace := &corev1.Namespace{}
+			if err := s.API().Get(s.Context(), client.ObjectKey{Name: s.Namespace()}, namespace); err != nil {
+				return err
+			}
+			metav1.SetMetaDataLabel(&namespace.ObjectMeta, key, value)
+			return s.API().Update(s.Context(), namespace)
+		})
+	}
+}
+
+// inUse wants that the gateway has told which credentials it used.
+func inUse(providers ...string) Fact {
+	return func(s Seen) string {
+		var have []string
+		for _, c := range s.Session.Status.CredentialsInUse {
+			have = append(have, c.Provider)
+		}
+		slices.Sort(have)
+		return differs("credentials in use", providers, have)
+	}
+}
