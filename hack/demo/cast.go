@@ -80,27 +80,29 @@ func scriptedPayer(announcement string) payer {
 // cast are the objects that a user would apply.
 type cast struct {
 	secret     *corev1.Secret
-	credential *v1alpha1.Credential
+	credential *v1alpha1.ClusterCredential
 	session    *v1alpha1.Session
 }
 
 // castFor makes them. Names are new at each showing, since a finished Session never runs again.
 func castFor(p payer, url string) cast {
 	name := "repair-" + strings.ToLower(rand.Text()[:5])
-	secret := &corev1.Secret{ObjectMeta: objectMeta(p.provider + "-key"), StringData: map[string]string{keyEntry: p.key}}
-	credential := &v1alpha1.Credential{ObjectMeta: objectMeta(p.provider), Spec: v1alpha1.CredentialSpec{
+	secret := &corev1.Secret{
+		ObjectMeta: objectMeta(v1alpha1.NamespaceKeys, "sandkeep-demo"), Type: v1alpha1.SecretTypeAPIKey, StringData: map[string]string{keyEntry: p.key},
+	}
+	credential := &v1alpha1.ClusterCredential{ObjectMeta: objectMeta("", "sandkeep-demo"), Spec: v1alpha1.ClusterCredentialSpec{
 		Provider: p.provider,
 		APIKey:   v1alpha1.APIKey{SecretRef: v1alpha1.SecretKeyReference{Name: secret.Name, Key: keyEntry}},
-		Sharing:  v1alpha1.SharingNamespace,
+		Allow:    &v1alpha1.Allow{Namespaces: &v1alpha1.AllowedNamespaces{Names: []string{namespace}}},
 	}}
-	session := &v1alpha1.Session{ObjectMeta: objectMeta(name), Spec: v1alpha1.SessionSpec{
+	session := &v1alpha1.Session{ObjectMeta: objectMeta(namespace, name), Spec: v1alpha1.SessionSpec{
 		ClassName: p.class, Mode: v1alpha1.SessionModeTask, Prompt: p.prompt, Model: "anthropic/claude-sonnet-4-5",
 		Repositories: []v1alpha1.Repository{{URL: url, Ref: baseBranch, Path: "calculator", PushBranch: "sandkeep/" + name}},
 	}}
 	return cast{secret, credential, session}
 }
 
-func objectMeta(name string) metav1.ObjectMeta {
+func objectMeta(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: map[string]string{partOfDemo: "sandkeep-demo"}}
 }
 
@@ -136,7 +138,7 @@ func (d *demo) applyScripted(ctx context.Context) error {
 	if err := d.client.Get(ctx, client.ObjectKey{Name: shippedSeller}, provider); err != nil {
 		return fmt.Errorf("read the shipped provider: %w", err)
 	}
-	return d.scene.Apply(ctx, d.scene.Provider(provider, scripted), scene.Class(class, scripted, scripted))
+	return d.scene.Apply(ctx, d.scene.Provider(provider, scripted), scene.Class(class, scripted, scripted, v1alpha1.DeliveryProxy))
 }
 
 func scheme() *runtime.Scheme {

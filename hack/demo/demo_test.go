@@ -103,7 +103,7 @@ func TestInterruptedDemoTellsWhatIsLeftAndBlamesNobody(t *testing.T) {
 
 // TestInterruptedDemoKnowsWhetherThereIsASession: it is ended while one of its objects is applied.
 func TestInterruptedDemoKnowsWhetherThereIsASession(t *testing.T) {
-	for kind, text := range map[string]string{"Secret": "before there was a Session", "Credential": "before there was a Session", "Session": "goes on in the cluster"} {
+	for kind, text := range map[string]string{"Secret": "before there was a Session", "ClusterCredential": "before there was a Session", "Session": "goes on in the cluster"} {
 		t.Run(kind, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

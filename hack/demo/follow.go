@@ -30,8 +30,8 @@ func (d *demo) perform(ctx context.Context) (*v1alpha1.Session, error) {
 		if err := d.apply(ctx); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(detail, "Secret %s, Credential %s, Session %s of class %s\n",
-			d.cast.secret.Name, d.cast.credential.Name, d.cast.session.Name, d.payer.class)
+		_, err := fmt.Fprintf(detail, "Secret %s in namespace %s, ClusterCredential %s, Session %s of class %s\n",
+			d.cast.secret.Name, d.cast.secret.Namespace, d.cast.credential.Name, d.cast.session.Name, d.payer.class)
 		return err
 	})
 	if err != nil {
@@ -46,7 +46,7 @@ func (d *demo) perform(ctx context.Context) (*v1alpha1.Session, error) {
 }
 
 func (d *demo) applyTitle() string {
-	const title = "Apply a Secret, a Credential and a Session"
+	const title = "Apply a Secret of the keep, a ClusterCredential and a Session"
 	if d.payer.real {
 		return title + ": from here on the key of ANTHROPIC_API_KEY pays"
 	}
@@ -66,6 +66,7 @@ func (d *demo) follow(ctx context.Context, detail io.Writer) (*v1alpha1.Session,
 		events.Stop()
 		if over {
 			f.transcripts.Wait()
+			d.search = f.search
 			return f.last, nil
 		}
 	}
@@ -80,6 +81,8 @@ type follower struct {
 	last        *v1alpha1.Session
 	pod         string
 	transcripts sync.WaitGroup
+	// search is what came of looking for the key in the sandbox.
+	search search
 }
 
 // watch is true once the Session has finished.
@@ -94,6 +97,7 @@ func (f *follower) watch(ctx context.Context, events watch.Interface) bool {
 		if pod := session.Status.PodName; pod != "" && pod != f.pod {
 			f.pod = pod
 			f.transcripts.Go(func() { f.showTranscript(ctx, pod) })
+			f.transcripts.Go(func() { f.searchSandbox(ctx, pod) })
 		}
 		if meta.IsStatusConditionTrue(session.Status.Conditions, v1alpha1.ConditionFinished) {
 			return true

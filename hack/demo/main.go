@@ -53,6 +53,7 @@ type demo struct {
 	scene     *scene.Scene
 	payer     payer
 	cast      cast // empty until it was applied
+	search    search
 }
 
 func run(ctx context.Context, out io.Writer) error {

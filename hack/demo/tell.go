@@ -82,6 +82,7 @@ func (d *demo) writePayer(ctx context.Context, out io.Writer, s *v1alpha1.Sessio
 	for _, c := range s.Status.Credentials {
 		_, _ = fmt.Fprintf(out, "%s %s for provider %s (%s/%s, delivered by %s)\n", c.Ref.Kind, c.Ref.Name, c.Provider, c.Source, c.Method, c.Delivery)
 	}
+	_, _ = fmt.Fprintf(out, "key seen by the agent:     %s\n", d.search)
 	given := provider.Fingerprint(d.payer.key)
 	_, _ = fmt.Fprintf(out, "key in the Secret:         %s (the first digits of its SHA-256)\n", given)
 	if d.payer.real {
@@ -117,13 +118,13 @@ func writeSummary(_ context.Context, out io.Writer, s *v1alpha1.Session) error {
 	return nil
 }
 
-// writeUsage puts what the agent says, which is a claim, beside what the provider has counted.
+// writeUsage puts what the gateway has counted beside what the provider has.
 func (d *demo) writeUsage(ctx context.Context, out io.Writer, s *v1alpha1.Session) error {
 	u := s.Status.Usage
 	if u == nil {
 		u = &v1alpha1.Usage{}
 	}
-	_, _ = fmt.Fprintf(out, "the agent says:      %d tokens in, %d out\n", value(u.InputTokens), value(u.OutputTokens))
+	_, _ = fmt.Fprintf(out, "the gateway says:    %d tokens in, %d out\n", value(u.InputTokens), value(u.OutputTokens))
 	if d.payer.real {
 		return nil
 	}
@@ -179,7 +180,7 @@ func (d *demo) interruption() error {
 	}
 	goesOn := fmt.Sprintf("Session %s goes on in the cluster unless it has finished", d.cast.session.Name)
 	if d.payer.real {
-		goesOn += "; your key pays for that, and stays in Secret " + d.cast.secret.Name
+		goesOn += fmt.Sprintf("; your key pays for that, and stays in Secret %s of namespace %s", d.cast.secret.Name, d.cast.secret.Namespace)
 	}
 	var hints bytes.Buffer
 	if !d.Existing {

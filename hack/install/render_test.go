@@ -90,7 +90,7 @@ func TestRenderReplacesEveryImage(t *testing.T) {
 	if bytes.Contains(text, []byte(placeholder+"/")) {
 		t.Errorf("a reference below %s is left", placeholder)
 	}
-	for image, want := range map[string]int{someImages["sandkeep"]: 2, someImages["opencode"]: 2} {
+	for image, want := range map[string]int{someImages["sandkeep"]: 4, someImages["opencode"]: 2} {
 		if got := bytes.Count(text, []byte(image)); got != want {
 			t.Errorf("%s occurs %d times, want %d", image, got, want)
 		}

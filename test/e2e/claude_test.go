@@ -31,7 +31,7 @@ func (p *play) claudeClass() change {
 	if err := p.client.Get(p.Context(), client.ObjectKey{Name: claudeCode}, shipped); err != nil {
 		p.Fatal(err)
 	}
-	class := scene.Class(shipped, p.namespace, stageName)
+	class := scene.Class(shipped, p.namespace, stageName, v1alpha1.DeliveryEnv)
 	image(images[claudeCode])(&class.Spec)
 	p.create(class)
 	p.Cleanup(func() { p.remove(class) })

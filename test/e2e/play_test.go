@@ -55,7 +55,7 @@ func newPlayWithoutSecret(t *testing.T) *play {
 	keys.Store(p.key, t.Name())
 	t.Cleanup(p.searchForKey)
 	p.create(&v1alpha1.Credential{ObjectMeta: p.named("own"), Spec: v1alpha1.CredentialSpec{
-		Provider: stageName, Sharing: v1alpha1.SharingNamespace,
+		Provider: stageName, Sharing: v1alpha1.SharingNamespace, Deliveries: []v1alpha1.Delivery{v1alpha1.DeliveryEnv, v1alpha1.DeliveryFile},
 		APIKey: v1alpha1.APIKey{SecretRef: v1alpha1.SecretKeyReference{Name: secretName, Key: secretKey}},
 	}})
 	return p
@@ -165,6 +165,15 @@ func (p *play) untilWaiting(reason string) *v1alpha1.Session {
 	return p.until("not Ready because of "+reason, func(s *v1alpha1.Session) bool {
 		ready := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
 		return ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == reason
+	})
+}
+
+// untilSays waits until Ready is False for a reason and says something: the same reason also tells of a credential that was only just made.
+func (p *play) untilSays(reason, part string) *v1alpha1.Session {
+	p.Helper()
+	return p.until(fmt.Sprintf("not Ready because of %s: %s", reason, part), func(s *v1alpha1.Session) bool {
+		ready := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
+		return ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == reason && strings.Contains(ready.Message, part)
 	})
 }
 

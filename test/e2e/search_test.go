@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -102,14 +103,24 @@ func testsWhoseKeyIsIn(text []byte) []string {
 	return leaked
 }
 
-// metrics asks a manager as Prometheus would: with the token of an account that may read them, from inside the cluster.
+// metricsPort is where a program serves its metrics.
+func metricsPort(pod corev1.Pod) string {
+	for _, port := range pod.Spec.Containers[0].Ports {
+		if port.Name == "metrics" {
+			return strconv.Itoa(int(port.ContainerPort))
+		}
+	}
+	return "8443"
+}
+
+// metrics asks a program as Prometheus would: with the token of an account that may read them, from inside the cluster.
 func (s *stage) metrics(ctx context.Context, pod corev1.Pod) ([]byte, error) {
 	token, err := s.metricsToken(ctx)
 	if err != nil {
 		return nil, err
 	}
 	cmd := s.kubectlCommand(ctx, stageName, "exec", "--stdin", "deployment/git", "--",
-		"curl", "--silent", "--show-error", "--fail", "--insecure", "--config", "-", "https://"+net.JoinHostPort(pod.Status.PodIP, "8443")+"/metrics")
+		"curl", "--silent", "--show-error", "--fail", "--insecure", "--config", "-", "https://"+net.JoinHostPort(pod.Status.PodIP, metricsPort(pod))+"/metrics")
 	cmd.Stdin = strings.NewReader(fmt.Sprintf("header = \"Authorization: Bearer %s\"\n", token))
 	out, err := cmd.Output()
 	if err != nil {

@@ -20,6 +20,9 @@ import (
 // stageName is the namespace of the servers, and the name of the class and the provider that lead to them.
 const stageName = "sandkeep-e2e"
 
+// proxiedClass is the class whose keys stay in the gateway.
+const proxiedClass = stageName + "-proxy"
+
 // setUpLog takes what the setting up says: builds are told of at length, and interrupt the results of tests.
 var setUpLog = os.Stderr
 
@@ -96,5 +99,6 @@ func (s *stage) applyShared(ctx context.Context) error {
 	if err := s.client.Get(ctx, client.ObjectKey{Name: "anthropic"}, provider); err != nil {
 		return err
 	}
-	return s.scene.Apply(ctx, s.scene.Provider(provider, stageName), scene.Class(class, stageName, stageName))
+	return s.scene.Apply(ctx, s.scene.Provider(provider, stageName),
+		scene.Class(class, stageName, stageName, v1alpha1.DeliveryEnv), scene.Class(class, proxiedClass, stageName, v1alpha1.DeliveryProxy))
 }

@@ -14,10 +14,10 @@ import (
 func TestI5MissingSecretIsWaitedFor(t *testing.T) {
 	p := newPlayWithoutSecret(t)
 	p.session("ok", p.commandClass("echo paid", paid(v1alpha1.DeliveryEnv)))
-	s := p.untilWaiting(v1alpha1.ReasonCredentialNotReady)
+	s := p.untilSays(v1alpha1.ReasonCredentialNotReady, `Secret "provider" not found`)
 	p.expect(s, v1alpha1.ConditionCredentialsResolved, metav1.ConditionFalse, v1alpha1.ReasonCredentialNotReady)
 	p.expect(s, v1alpha1.ConditionSucceeded, metav1.ConditionUnknown, v1alpha1.ReasonNotFinished)
-	p.expectMessage(s, `Secret "provider" not found`, "create it")
+	p.expectMessage(s, "create it")
 	p.createSecret(secretKey)
 	p.untilSucceeded()
 }
@@ -26,9 +26,9 @@ func TestMissingKeyOfSecretIsWaitedFor(t *testing.T) {
 	p := newPlayWithoutSecret(t)
 	p.createSecret("another-entry")
 	p.session("ok", p.commandClass("echo paid", paid(v1alpha1.DeliveryFile)))
-	s := p.untilWaiting(v1alpha1.ReasonCredentialNotReady)
+	s := p.untilSays(v1alpha1.ReasonCredentialNotReady, `has no key "api-key"`)
 	p.expect(s, v1alpha1.ConditionCredentialsResolved, metav1.ConditionFalse, v1alpha1.ReasonCredentialNotReady)
-	p.expectMessage(s, `has no key "api-key"`, "add the key")
+	p.expectMessage(s, "add the key")
 	p.changeSecret(map[string]string{secretKey: p.key})
 	p.untilSucceeded()
 }

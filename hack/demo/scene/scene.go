@@ -79,11 +79,11 @@ func (s *Scene) Provider(shipped *v1alpha1.APIProvider, name string) *v1alpha1.A
 }
 
 // Class is the shipped class under another name, with one provider in the place of its own.
-func Class(shipped *v1alpha1.SessionClass, name, providerName string) *v1alpha1.SessionClass {
+func Class(shipped *v1alpha1.SessionClass, name, providerName string, delivery v1alpha1.Delivery) *v1alpha1.SessionClass {
 	class := &v1alpha1.SessionClass{Spec: *shipped.Spec.DeepCopy()}
 	class.Name = name
 	class.Spec.Credentials = []v1alpha1.ClassCredential{{
-		Provider: providerName, Requirement: v1alpha1.RequirementRequired, Delivery: v1alpha1.DeliveryEnv,
+		Provider: providerName, Requirement: v1alpha1.RequirementRequired, Delivery: delivery,
 	}}
 	return class
 }

@@ -29,10 +29,10 @@ func TestClassDiffersFromTheShippedOneInItsProviderOnly(t *testing.T) {
 		Credentials: []v1alpha1.ClassCredential{{Provider: "anthropic", Requirement: v1alpha1.RequirementAnyOf}},
 	}}
 	shipped.Annotations = map[string]string{v1alpha1.AnnotationDefaultClass: "true"}
-	got := Class(shipped, "scripted", "scripted")
+	got := Class(shipped, "scripted", "scripted", v1alpha1.DeliveryProxy)
 	want := &v1alpha1.SessionClass{Spec: *shipped.Spec.DeepCopy()}
 	want.Name = "scripted"
-	want.Spec.Credentials = []v1alpha1.ClassCredential{{Provider: "scripted", Requirement: "Required", Delivery: "Env"}}
+	want.Spec.Credentials = []v1alpha1.ClassCredential{{Provider: "scripted", Requirement: "Required", Delivery: "Proxy"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

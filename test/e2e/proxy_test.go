@@ -1,0 +1,219 @@
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/test/cluster"
+	"github.com/sandkeep/sandkeep/test/fixtures/provider"
+)
+
+// newProxiedPlay makes a namespace that an admin's ClusterCredential allows, whose key is in the keep.
+func newProxiedPlay(t *testing.T) *play {
+	t.Helper()
+	t.Parallel()
+	s := onStage(t)
+	timed(t)
+	p := &play{T: t, stage: s, namespace: cluster.Namespace(t, s.client), key: newKey(t)}
+	t.Cleanup(p.searchForKey)
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: p.namespace, Namespace: v1alpha1.NamespaceKeys}, Type: v1alpha1.SecretTypeAPIKey,
+		StringData: map[string]string{secretKey: p.key},
+	}
+	credential := &v1alpha1.ClusterCredential{ObjectMeta: metav1.ObjectMeta{Name: p.namespace}, Spec: v1alpha1.ClusterCredentialSpec{
+		Provider: stageName,
+		APIKey:   v1alpha1.APIKey{SecretRef: v1alpha1.SecretKeyReference{Name: secret.Name, Key: secretKey}},
+		Allow:    &v1alpha1.Allow{Namespaces: &v1alpha1.AllowedNamespaces{Names: []string{p.namespace}}},
+	}}
+	for _, o := range []client.Object{secret, credential} {
+		p.create(o)
+		t.Cleanup(func() { p.remove(o) })
+	}
+	return p
+}
+
+// newKey is a key that must be found nowhere.
+func newKey(t *testing.T) string {
+	t.Helper()
+	key := "canary-" + rand.Text()
+	keys.Store(key, t.Name())
+	return key
+}
+
+func proxied(s *v1alpha1.SessionSpec) { s.ClassName = proxiedClass }
+
+// TestI2OpenCodeWorksWithoutAKey runs the real agent, which edits, tests and pushes, while the key stays in the gateway.
+func TestI2OpenCodeWorksWithoutAKey(t *testing.T) {
+	p := newProxiedPlay(t)
+	repository := p.newRepository()
+	p.session("edit-and-test", proxied, p.onRepository(repository, "sandkeep/fix"))
+	s := p.untilSucceeded()
+	if s.Status.Auth != "Cluster/APIKey" {
+		t.Errorf("status.auth is %q", s.Status.Auth)
+	}
+	p.expectPushed(s, repository, "sandkeep/fix", `subtract) echo "$(($2 - $3))" ;;`)
+	p.expectPaid()
+	p.expectMetered(s)
+	if len(s.Status.CredentialsInUse) != 1 || s.Status.CredentialsInUse[0].Ref.Name != p.namespace || s.Status.CredentialsInUse[0].Revision == "" {
+		t.Errorf("credentialsInUse is %+v, want the ClusterCredential of the test", s.Status.CredentialsInUse)
+	}
+}
+
+// expectMetered compares what the gateway counted with what the provider did, to the token.
+func (p *play) expectMetered(s *v1alpha1.Session) {
+	p.Helper()
+	stats, err := p.scene.Stats(p.Context())
+	if err != nil {
+		p.Fatal(err)
+	}
+	var want provider.ModelStats
+	for _, model := range stats.Keys[provider.Fingerprint(p.key)].Models {
+		want.InputTokens += model.InputTokens
+		want.OutputTokens += model.OutputTokens
+	}
+	u := s.Status.Usage
+	if u == nil || u.InputTokens == nil || u.OutputTokens == nil || *u.InputTokens != int64(want.InputTokens) || *u.OutputTokens != int64(want.OutputTokens) {
+		p.Errorf("status.usage is %+v, want %d tokens in and %d out", u, want.InputTokens, want.OutputTokens)
+	}
+}
+
+// ask is a request to the provider as an agent makes it, through the sandbox's door.
+const ask = `ask() { curl --silent --max-time 20 --write-out ' %{http_code}\n' "http://127.0.0.1:4141/` + stageName + `/v1/messages" ` +
+	`--header 'content-type: application/json' --data '{"model":"claude-sonnet-4-5","max_tokens":64,"messages":[{"role":"user","content":"[[script:ok]]"}]}'; }
+`
+
+// TestI2I3HostileAgentFindsNoKey searches, as the agent, everything that an agent can reach. What it prints is in the log, in which the key is then
+// looked for; the marks show that each search has looked at something.
+func TestI2I3HostileAgentFindsNoKey(t *testing.T) {
+	p := newProxiedPlay(t)
+	search := ask + `
+	export MARK=mark-environment
+	echo "files: $(echo mark-file | tee /tmp/mark)"
+	ask
+	echo '== environments'; sh -c 'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline' 2>/dev/null | tr '\0' '\n' | head -c 20000
+	echo '== files'; find / -xdev -type f -readable -size -64k -not -path '/usr/*' -not -path '/proc/*' -not -path '/sys/*' -not -path '/var/*' -not -path '/sandkeep/gateway/*' -exec cat {} + 2>/dev/null | head -c 200000 | tr -d '\0'
+	echo '== memory'; for p in /proc/[0-9]*; do head -c 1 $p/mem >/dev/null 2>&1 && echo "readable $p"; cat $p/maps >/dev/null 2>&1 || echo "closed ${p#/proc/}"; done
+	echo '== other doors'
+	for path in / /metrics /healthz /other/v1/models /` + stageName + `/v1/files /` + stageName + `/v1/organizations /` + stageName + `/../v1/messages /` + stageName + `/v1%2fmessages; do
+		echo "$path $(curl --path-as-is --silent --max-time 5 --output /dev/null --write-out '%{http_code}' "http://127.0.0.1:4141$path")"
+	done
+	token=$(cat /sandkeep/gateway/token)
+	echo "api $(curl --silent --insecure --max-time 5 --output /dev/null --write-out '%{http_code}' --header "Authorization: Bearer $token" https://kubernetes.default.svc/api/v1/namespaces/sandkeep-keys/secrets)"
+	`
+	p.session("ok", p.commandClass(search, paid(v1alpha1.DeliveryProxy)))
+	s := p.untilSucceeded()
+	log := p.fullLog(s.Status.PodName)
+	for _, want := range []string{
+		"MARK=mark-environment", "mark-file", " 200\n", "closed 1", "/ 404", "/other/v1/models 404", "/v1/files 404", "/v1/organizations 404", "/v1%2fmessages 404", "api 401",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q, so that search has not looked", want)
+		}
+	}
+	p.expectNoKey(log, "what a hostile agent sees")
+}
+
+// fullLog is all that a sandbox has printed.
+func (p *play) fullLog(pod string) string {
+	p.Helper()
+	text, err := p.clientset.CoreV1().Pods(p.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: "agent"}).DoRaw(p.Context())
+	if err != nil {
+		p.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestKeyIsRotatedAndTakenAwayWhileAnAgentRuns changes the Secret, and then the permission, under an agent that goes on asking.
+func TestKeyIsRotatedAndTakenAwayWhileAnAgentRuns(t *testing.T) {
+	p := newProxiedPlay(t)
+	p.session("ok", p.commandClass(ask+`while ! ask | tee -a /tmp/answers | grep -q ' 403$'; do sleep 0.2; done; tail -n 2 /tmp/answers`, paid(v1alpha1.DeliveryProxy)))
+	p.untilRunning()
+	p.untilSeen("the first key")
+	first := p.key
+	p.key = newKey(t)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: p.namespace, Namespace: v1alpha1.NamespaceKeys}}
+	began := time.Now()
+	p.patch(secret, fmt.Sprintf(`{"stringData":{%q:%q}}`, secretKey, p.key))
+	p.untilSeen("the new key")
+	t.Logf("the new key was on a request %s after the Secret had changed", time.Since(began).Round(time.Millisecond))
+	began = time.Now()
+	p.patch(&v1alpha1.ClusterCredential{ObjectMeta: metav1.ObjectMeta{Name: p.namespace}}, `{"spec":{"allow":null}}`)
+	s := p.untilFinished()
+	t.Logf("the agent was refused and had ended %s after the permission was taken away", time.Since(began).Round(time.Millisecond))
+	if value := s.Status.Run; value == nil || *value != 1 {
+		t.Errorf("the Session is in run %v, want no restart", value)
+	}
+	if log := p.fullLog(s.Status.PodName); !strings.Contains(log, "does not allow namespace") {
+		t.Errorf("the agent was not told why it was refused:\n%s", log)
+	}
+	inUse := s.Status.CredentialsInUse
+	if err := p.client.Get(p.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
+		t.Fatal(err)
+	}
+	if len(inUse) != 1 || inUse[0].Revision != secret.ResourceVersion {
+		t.Errorf("credentialsInUse is %+v, want the revision of the new key", inUse)
+	}
+	p.key, first = first, p.key // both are looked for at the end
+	p.searchForKey()
+	p.key = first
+}
+
+func (p *play) patch(o client.Object, patch string) {
+	p.Helper()
+	if err := p.client.Patch(p.Context(), o, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		p.Fatal(err)
+	}
+}
+
+// untilSeen waits until the provider has seen the key of the test.
+func (p *play) untilSeen(what string) {
+	p.Helper()
+	err := wait.PollUntilContextTimeout(p.Context(), 100*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		stats, err := p.scene.Stats(ctx)
+		_, seen := stats.Keys[provider.Fingerprint(p.key)]
+		return seen, err
+	})
+	if err != nil {
+		p.Fatalf("The provider should see %s: %v", what, err)
+	}
+}
+
+// TestNamespaceThatIsNotAllowedWaits: the permission is the admin's, and the Session says so until it comes (I4).
+func TestI4NamespaceThatIsNotAllowedWaits(t *testing.T) {
+	p := newProxiedPlay(t)
+	credential := &v1alpha1.ClusterCredential{ObjectMeta: metav1.ObjectMeta{Name: p.namespace}}
+	p.patch(credential, `{"spec":{"allow":{"namespaces":{"names":["somebody-else"]}}}}`)
+	p.session("ok", proxied, func(s *v1alpha1.SessionSpec) {
+		s.Credentials = []v1alpha1.SessionCredential{{Provider: stageName, Ref: v1alpha1.CredentialReference{
+			Kind: v1alpha1.CredentialKindClusterCredential, Name: p.namespace,
+		}}}
+	})
+	s := p.untilWaiting(v1alpha1.ReasonCredentialNotAllowed)
+	p.expectMessage(s, "does not allow namespace", "spec.allow.namespaces")
+	p.patch(credential, fmt.Sprintf(`{"spec":{"allow":{"namespaces":{"names":[%q]}}}}`, p.namespace))
+	p.untilSucceeded()
+}
+
+// TestProxiedOpenCodeFailures: the gateway knows what failed, also where the agent swallows it.
+func TestProxiedOpenCodeFailures(t *testing.T) {
+	for _, test := range []struct{ name, script, class string }{
+		{"no credit", "credit", v1alpha1.FailureProviderQuotaExhausted},
+		{"empty answer", "empty", v1alpha1.FailureAgentSilent},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := newProxiedPlay(t)
+			p.session(test.script, proxied)
+			p.untilFailed(test.class)
+		})
+	}
+}
