@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
@@ -35,6 +36,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+	"github.com/sandkeep/sandkeep/internal/gateway/witness"
 )
 
 // version is set by the linker.
@@ -130,6 +132,7 @@ func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
 		},
 		Cache: mgr.GetClient(), Live: mgr.GetAPIReader(),
 		Ledger:   ledger.New(mgr.GetAPIReader(), mgr.GetClient(), realTime),
+		Witness:  witness.New(mgr.GetClient(), realTime, os.Getenv("POD_NAME"), types.UID(os.Getenv("POD_UID"))),
 		Recorder: mgr.GetEventRecorder("sandkeep-gateway"), Clock: realTime, Metrics: gateway.NewMetrics(), Forbidden: forbidden, Log: mgr.GetLogger(),
 	}, nil
 }

@@ -25,6 +25,8 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
 	"github.com/sandkeep/sandkeep/internal/gateway/meter"
 	"github.com/sandkeep/sandkeep/internal/gateway/strip"
+	"github.com/sandkeep/sandkeep/internal/gateway/witness"
+	"github.com/sandkeep/sandkeep/internal/observation"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
 )
 
@@ -71,6 +73,7 @@ func (x *exchange) answer(r *http.Response) error {
 	if r.StatusCode >= http.StatusBadRequest {
 		return x.classify(r)
 	}
+	x.saw(r.StatusCode, "", 0)
 	return nil
 }
 
@@ -110,6 +113,7 @@ func (x *exchange) classify(r *http.Response) error {
 		return errEchoed
 	}
 	f := failure.FromCause(cause)
+	x.saw(r.StatusCode, f.Class, f.RetryAfter)
 	setFailure(r.Header, f.Class, f.Message)
 	r.Body = struct {
 		io.Reader
@@ -136,9 +140,24 @@ func setFailure(h http.Header, class contract.FailureClass, message string) {
 // echoed tells of a provider that gives keys away.
 func (x *exchange) echoed() {
 	x.Metrics.echoed(x.caller.Session, x.grant.Provider.Name)
+	x.Witness.Echoed(x.ref())
 	x.Log.Info("A provider answered with the key that it was asked with; the answer was cut", "provider", x.grant.Provider.Name)
 	x.Recorder.Eventf(x.caller.Session, nil, corev1.EventTypeWarning, v1alpha1.ReasonKeyEchoed, "Forward",
 		"Provider %q answered with the key that it was asked with; the answer was cut, and an admin should change the key", x.grant.Provider.Name)
+}
+
+// saw tells the keeper how the provider answered to the key.
+func (x *exchange) saw(status int, class contract.FailureClass, patience time.Duration) {
+	x.Witness.Saw(witness.Answer{Ref: x.ref(), Revision: x.revision, Status: status, Class: class, RetryAfter: patience})
+}
+
+// ref names the credential as the keeper knows it.
+func (x *exchange) ref() observation.Ref {
+	ref := observation.Ref{Kind: x.grant.Ref.Kind, Name: x.grant.Ref.Name}
+	if ref.Kind == v1alpha1.CredentialKindCredential {
+		ref.Namespace = x.caller.Session.Namespace
+	}
+	return ref
 }
 
 // count writes one answer into the ledger. A status of 0 is a request that nobody waited for.

@@ -38,6 +38,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+	"github.com/sandkeep/sandkeep/internal/gateway/witness"
 )
 
 const (
@@ -189,7 +190,7 @@ func stageWith(t *testing.T, upstream *upstreamServer, changes ...func(*objects)
 	s := &stage{t: t, objects: o, api: api, upstream: upstream, told: told, agent: newAgent(), Server: &Server{
 		Fence:    func(context.Context) error { return nil },
 		Identity: &identity.Authenticator{Tokens: authenticator.RequestFunc(tokens), Cache: api, Live: api},
-		Cache:    api, Live: api, Ledger: ledger.New(api, api, clock.RealClock{}), Recorder: told, Clock: clock.RealClock{}, Metrics: NewMetrics(),
+		Cache:    api, Live: api, Ledger: ledger.New(api, api, clock.RealClock{}), Witness: witness.New(api, clock.RealClock{}, "gateway", "uid"), Recorder: told, Clock: clock.RealClock{}, Metrics: NewMetrics(),
 		Log: funcr.New(told.log, funcr.Options{}),
 	}}
 	front := httptest.NewServer(s.Server)

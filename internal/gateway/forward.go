@@ -229,7 +229,7 @@ func keyProblem(err error, g grant.Grant) *grant.Refusal {
 	name := fmt.Sprintf("Secret %q in namespace %q", g.Secret.Name, g.SecretNamespace)
 	switch {
 	case apierrors.IsNotFound(err):
-		return &grant.Refusal{Reason: v1alpha1.ReasonSecretNotFound, Message: name + " does not exist any more; ask whoever manages it"}
+		return &grant.Refusal{Reason: v1alpha1.ReasonSecretNotFound, Message: name + " does not exist; ask whoever manages it to create it"}
 	case apierrors.IsForbidden(err):
 		return &grant.Refusal{Reason: v1alpha1.ReasonSecretNotReadable, Message: name + " may not be read by the gateway; the status of the credential says how to permit it"}
 	}

@@ -187,7 +187,7 @@ func TestI4WhatIsTakenBackIsRefusedAtTheNextRequest(t *testing.T) {
 			s.secret.Data[accessKey] = []byte(canary + "\n")
 			return s.secret
 		}, v1alpha1.ReasonKeyMalformed, false},
-		"the key was taken out": {func(s *stage) client.Object { delete(s.secret.Data, accessKey); return s.secret }, v1alpha1.ReasonKeyMalformed, false},
+		"the key was taken out": {func(s *stage) client.Object { delete(s.secret.Data, accessKey); return s.secret }, v1alpha1.ReasonSecretNotFound, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
 	"github.com/sandkeep/sandkeep/internal/gateway/meter"
 	"github.com/sandkeep/sandkeep/internal/gateway/shape"
+	"github.com/sandkeep/sandkeep/internal/gateway/witness"
 	"github.com/sandkeep/sandkeep/internal/keep"
 )
 
@@ -52,6 +54,8 @@ type Server struct {
 	Cache, Live client.Reader
 	// Ledger counts.
 	Ledger *ledger.Ledger
+	// Witness tells the keeper how providers answered to keys.
+	Witness *witness.Witness
 	// Recorder takes the events of Sessions.
 	Recorder events.EventRecorder
 	// Clock is the time.
@@ -81,12 +85,14 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("listen for sandboxes: %w", err)
 	}
 	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
-	counted := make(chan struct{})
-	go func() {
-		defer close(counted)
+	var counted sync.WaitGroup
+	counted.Go(func() {
 		s.Ledger.Run(counting, func(err error) { s.Log.Error(err, "Usage cannot be written; it is kept and tried again") })
-	}()
-	defer func() { stopCounting(); <-counted }()
+	})
+	counted.Go(func() {
+		s.Witness.Run(counting, func(err error) { s.Log.Error(err, "The keeper cannot be told of credentials; it is tried again") })
+	})
+	defer func() { stopCounting(); counted.Wait() }()
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.certificate, NextProtos: []string{"h2", "http/1.1"}},

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -145,9 +146,14 @@ func (k *keys) read(ctx context.Context, s *Server, g grant.Grant) (key, revisio
 	if g.SecretNamespace == v1alpha1.NamespaceKeys && secret.Type != v1alpha1.SecretTypeAPIKey {
 		return "", "", &grant.Refusal{Reason: v1alpha1.ReasonSecretNotFound, Message: "The Secret of the credential is not of type " + v1alpha1.SecretTypeAPIKey}
 	}
-	value := secret.Data[g.Secret.Key]
+	value, ok := secret.Data[g.Secret.Key]
+	if !ok {
+		return "", "", &grant.Refusal{Reason: v1alpha1.ReasonSecretNotFound, Message: fmt.Sprintf(
+			"Secret %q in namespace %q has no entry %q; ask whoever manages it to add it", g.Secret.Name, g.SecretNamespace, g.Secret.Key)}
+	}
 	if problem := keep.Malformed(value); problem != "" {
-		return "", "", &grant.Refusal{Reason: v1alpha1.ReasonKeyMalformed, Message: problem}
+		return "", "", &grant.Refusal{Reason: v1alpha1.ReasonKeyMalformed, Message: fmt.Sprintf(
+			"Entry %q of Secret %q in namespace %q %s, so it is no key; put the bare key there", g.Secret.Key, g.Secret.Name, g.SecretNamespace, problem)}
 	}
 	return string(value), keep.Revision(secret), nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -66,6 +67,20 @@ func TestI2OpenCodeWorksWithoutAKey(t *testing.T) {
 	p.expectMetered(s)
 	if len(s.Status.CredentialsInUse) != 1 || s.Status.CredentialsInUse[0].Ref.Name != p.namespace || s.Status.CredentialsInUse[0].Revision == "" {
 		t.Errorf("credentialsInUse is %+v, want the ClusterCredential of the test", s.Status.CredentialsInUse)
+	}
+	p.untilCredential("used", func(c *v1alpha1.ClusterCredential) bool { return c.Status.LastUsedTime != nil })
+}
+
+// untilCredential waits until the keeper says something of the ClusterCredential of the test.
+func (p *play) untilCredential(what string, is func(*v1alpha1.ClusterCredential) bool) {
+	p.Helper()
+	c := &v1alpha1.ClusterCredential{}
+	err := wait.PollUntilContextTimeout(p.Context(), 200*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		err := p.client.Get(ctx, client.ObjectKey{Name: p.namespace}, c)
+		return err == nil && is(c), err
+	})
+	if err != nil {
+		p.Errorf("The ClusterCredential should become %s: %v; its status is %+v", what, err, c.Status)
 	}
 }
 
@@ -206,14 +221,18 @@ func TestI4NamespaceThatIsNotAllowedWaits(t *testing.T) {
 
 // TestProxiedOpenCodeFailures: the gateway knows what failed, also where the agent swallows it.
 func TestProxiedOpenCodeFailures(t *testing.T) {
-	for _, test := range []struct{ name, script, class string }{
-		{"no credit", "credit", v1alpha1.FailureProviderQuotaExhausted},
-		{"empty answer", "empty", v1alpha1.FailureAgentSilent},
+	for _, test := range []struct{ name, script, class, credential string }{
+		{"no credit", "credit", v1alpha1.FailureProviderQuotaExhausted, v1alpha1.ReasonQuotaExhausted},
+		{"empty answer", "empty", v1alpha1.FailureAgentSilent, v1alpha1.ReasonAccepted},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newProxiedPlay(t)
 			p.session(test.script, proxied)
 			p.untilFailed(test.class)
+			p.untilCredential(test.credential, func(c *v1alpha1.ClusterCredential) bool {
+				ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
+				return ready != nil && ready.Reason == test.credential
+			})
 		})
 	}
 }
