@@ -4,11 +4,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+
+	"github.com/sandkeep/sandkeep/hack/internal/apt"
 )
 
 // requirement is a file or program of the machine and the Debian package that brings it.
@@ -48,25 +49,16 @@ func isPresent(file string) bool {
 	return err == nil
 }
 
-// install brings the packages with apt-get, refreshing its lists only if it must.
+// install brings the packages with apt-get.
 func install(ctx context.Context, packages []string) error {
 	if !isPresent("apt-get") {
 		return fmt.Errorf("this machine lacks %s and has no apt-get: install them as your distribution does",
 			strings.Join(packages, ", "))
 	}
-	args := append([]string{"install", "--yes", "--no-install-recommends"}, packages...)
-	if aptGet(ctx, args...) != nil {
-		if err := errors.Join(aptGet(ctx, "update"), aptGet(ctx, args...)); err != nil {
-			return fmt.Errorf("install %s: %w", strings.Join(packages, ", "), err)
-		}
+	if said, err := apt.Install(ctx, packages...); err != nil {
+		return fmt.Errorf("install %s with apt-get: %w\n%s", strings.Join(packages, ", "), err, tail(said, shownLines))
 	}
 	return stopService(ctx)
-}
-
-func aptGet(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"--quiet", "-o", "DPkg::Lock::Timeout=120"}, args...)...)
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	return runQuietly(cmd)
 }
 
 // stopService ends the containerd that Debian starts on installation. The node runs its own.

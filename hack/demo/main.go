@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -120,8 +121,16 @@ func (d *demo) clusterTitle() string {
 	return "Start a Kubernetes cluster on this machine (the first time builds it, which takes minutes)"
 }
 
+// startCluster also makes the agent's image, if the cluster is ours: that waits for the servers of Debian and npm while Kubernetes compiles.
 func (d *demo) startCluster(ctx context.Context, detail io.Writer) error {
-	if err := d.Go(ctx, detail, d.clusterCommand()...); err != nil {
+	work, working := errgroup.WithContext(ctx)
+	work.Go(func() error { return d.Go(working, detail, d.clusterCommand()...) })
+	if !d.Existing {
+		beside, flush := d.progress.Detail()
+		defer flush()
+		work.Go(func() error { return d.Go(working, beside, "run", "./hack/images", "build", "opencode") })
+	}
+	if err := work.Wait(); err != nil {
 		return fmt.Errorf("%w; the lines above say why", err)
 	}
 	return d.connect()

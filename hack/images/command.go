@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sandkeep/sandkeep/hack/internal/apt"
 )
 
 // interruptGrace is how long an interrupted program may clean up after itself before it is killed.
@@ -28,15 +30,14 @@ func output(cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
-	return stdout.String(), explain(cmd, err, stderr.String()+stdout.String())
+	return stdout.String(), explain(cmd.Args[0], err, stderr.String()+stdout.String())
 }
 
 // explain turns the failure of a program into an error that ends in what the program said last.
-func explain(cmd *exec.Cmd, err error, said string) error {
+func explain(name string, err error, said string) error {
 	if err == nil {
 		return nil
 	}
-	name := cmd.Args[0]
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("%s is not installed: %w", name, err)
 	}
@@ -89,17 +90,12 @@ func (b *builder) ensureProgram(ctx context.Context, program string) error {
 		return fmt.Errorf("%s is missing and only root can install it: run `sudo apt-get install %s`", program, program)
 	}
 	return b.progress.step(ctx, "install "+program+" from Debian", func(ctx context.Context) error {
-		if err := refreshPackageLists(ctx); err != nil {
-			return err
-		}
-		cmd := command(ctx, "apt-get", "install", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", program)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		_, err := output(cmd)
-		return err
+		said, err := apt.Install(ctx, program)
+		return explain("apt-get", err, said)
 	})
 }
 
 func refreshPackageLists(ctx context.Context) error {
-	_, err := output(command(ctx, "apt-get", "update", "-o", "DPkg::Lock::Timeout=300"))
-	return err
+	said, err := apt.Get(ctx, "update")
+	return explain("apt-get", err, said)
 }

@@ -92,12 +92,12 @@ func slimOutput(cmd *exec.Cmd, w io.Writer) error {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return explain(cmd, err, err.Error())
+		return explain(cmd.Args[0], err, err.Error())
 	}
 	slimErr := slim(root, w)
 	_, _ = io.Copy(io.Discard, root) // lets the program end and say what went wrong
 	if err := cmd.Wait(); err != nil {
-		return explain(cmd, err, said.String())
+		return explain(cmd.Args[0], err, said.String())
 	}
 	return slimErr
 }

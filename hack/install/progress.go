@@ -20,14 +20,20 @@ type Progress struct {
 func (p *Progress) Step(title string, work func(detail io.Writer) error) error {
 	began := time.Now()
 	p.Printf("==> %s\n", title)
-	detail := &indented{to: p}
+	detail, flush := p.Detail()
 	err := work(detail)
-	detail.flush()
+	flush()
 	if err != nil {
 		return err
 	}
 	p.Printf("    done in %s\n", Seconds(time.Since(began)))
 	return nil
+}
+
+// Detail is for one writer among several of a step: each needs its own, so that their lines stay whole. Flush writes what is left of the last.
+func (p *Progress) Detail() (detail io.Writer, flush func()) {
+	w := &indented{to: p}
+	return w, w.flush
 }
 
 // Printf writes as it is told to.

@@ -5,7 +5,7 @@ import "path/filepath"
 
 const (
 	// KubernetesVersion is what the API server reports; node/go.mod pins the same version.
-	KubernetesVersion = "v1.36.3"
+	KubernetesVersion = "v1.37.2"
 	// NodeName is the name of the only node.
 	NodeName = "node-1"
 	// PauseImage holds the sandbox of every pod. It is made here, since nothing can be pulled.
