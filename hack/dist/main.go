@@ -81,7 +81,7 @@ func render(ctx context.Context, source install.Source, p *install.Progress, fol
 		return err
 	}
 	return p.Step("Render "+folder, func(detail io.Writer) error {
-		manifests, err := source.Render(ctx, images)
+		manifests, err := source.Render(images)
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 
 // Install applies what config renders to with these images, and waits until it works.
 func (s Source) Install(ctx context.Context, c client.Client, detail io.Writer, images Images) error {
-	manifests, err := s.Render(ctx, images)
+	manifests, err := s.Render(images)
 	if err != nil {
 		return err
 	}

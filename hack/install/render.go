@@ -2,16 +2,18 @@ package install
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 	sigsyaml "sigs.k8s.io/yaml"
 )
 
@@ -31,21 +33,21 @@ type Manifests struct {
 func (m Manifests) All() []*unstructured.Unstructured { return slices.Concat(m.Programs, m.Defaults) }
 
 // Render makes the manifests, with the references of images in the place of those that the files name.
-func (s Source) Render(ctx context.Context, images Images) (Manifests, error) {
-	programs, err := s.renderParts(ctx, images, "config/default")
+func (s Source) Render(images Images) (Manifests, error) {
+	programs, err := s.renderParts(images, "config/default")
 	if err != nil {
 		return Manifests{}, err
 	}
-	defaults, err := s.renderParts(ctx, images, "config/providers", "config/classes")
+	defaults, err := s.renderParts(images, "config/providers", "config/classes")
 	return Manifests{Programs: programs, Defaults: defaults}, err
 }
 
-func (s Source) renderParts(ctx context.Context, images Images, parts ...string) ([]*unstructured.Unstructured, error) {
+func (s Source) renderParts(images Images, parts ...string) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
 	for _, part := range parts {
-		objects, err := s.build(ctx, part)
+		objects, err := Kustomize(filepath.Join(s.Root, part))
 		if err != nil {
-			return nil, fmt.Errorf("render %s: %w", part, err)
+			return nil, err
 		}
 		all = append(all, objects...)
 	}
@@ -55,12 +57,17 @@ func (s Source) renderParts(ctx context.Context, images Images, parts ...string)
 	return all, nil
 }
 
-func (s Source) build(ctx context.Context, part string) ([]*unstructured.Unstructured, error) {
-	var out, complaints bytes.Buffer
-	if err := s.goTo(ctx, &out, &complaints, "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", part); err != nil {
-		return nil, fmt.Errorf("%w\n%s", err, complaints.String())
+// Kustomize builds a kustomization as `kustomize build` does.
+func Kustomize(folder string) ([]*unstructured.Unstructured, error) {
+	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
+	if err != nil {
+		return nil, fmt.Errorf("build the kustomization of %s: %w", folder, err)
 	}
-	return decode(&out)
+	text, err := resources.AsYaml()
+	if err != nil {
+		return nil, fmt.Errorf("write the kustomization of %s: %w", folder, err)
+	}
+	return decode(bytes.NewReader(text))
 }
 
 // decode reads a stream of YAML documents.

@@ -79,7 +79,7 @@ func TestDecodeReadsWhatEncodeWrote(t *testing.T) {
 // Render goes through every manifest of config: each image that is ours is replaced, wherever it is.
 func TestRenderReplacesEveryImage(t *testing.T) {
 	source := checkout(t)
-	manifests, err := source.Render(t.Context(), someImages)
+	manifests, err := source.Render(someImages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestRenderReplacesEveryImage(t *testing.T) {
 
 // A file that holds an object of a Kind that it also defines cannot be applied in one go.
 func TestNoFileNeedsAKindThatItDefines(t *testing.T) {
-	manifests, err := checkout(t).Render(t.Context(), someImages)
+	manifests, err := checkout(t).Render(someImages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,4 +146,16 @@ func checkout(t *testing.T) Source {
 		t.Fatal(err)
 	}
 	return source
+}
+
+func TestEveryKustomizationBuilds(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(checkout(t).Root, "config", "*", "kustomization.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d kustomizations: %v", len(files), err)
+	}
+	for _, file := range files {
+		if objects, err := Kustomize(filepath.Dir(file)); err != nil || len(objects) == 0 {
+			t.Errorf("%s: %d objects, %v", file, len(objects), err)
+		}
+	}
 }

@@ -4,9 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sandkeep/sandkeep/hack/install"
 	"github.com/sandkeep/sandkeep/test/cluster"
 )
 
@@ -216,15 +215,14 @@ func eachManifest(t *testing.T, visit func(t *testing.T, object *unstructured.Un
 
 func build(t *testing.T, dir string) []*unstructured.Unstructured {
 	t.Helper()
-	cmd := exec.Command("go", "tool", "-modfile=hack/tools/go.mod", "kustomize", "build", dir)
-	cmd.Dir = cluster.Root(t)
-	var problems strings.Builder
-	cmd.Stderr = &problems
-	manifest, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("kustomize build %s: %v\n%s", dir, err, &problems)
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(cluster.Root(t), dir)
 	}
-	return parseObjects(t, string(manifest))
+	objects, err := install.Kustomize(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
 }
 
 func toJSON(t *testing.T, object *unstructured.Unstructured) string {
