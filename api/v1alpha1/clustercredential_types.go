@@ -80,6 +80,10 @@ type ClusterCredentialSpec struct {
 	// +kubebuilder:validation:MaxItems=4
 	// +kubebuilder:validation:XValidation:rule="self == ['Proxy']",message="deliveries must be Proxy: a key of the keep never enters a sandbox"
 	Deliveries []Delivery `json:"deliveries,omitempty"`
+	// limits bound the use of the credential. When unset, there are none.
+	//
+	// +optional
+	Limits *CredentialLimits `json:"limits,omitempty"`
 	// priority orders the credentials of one provider that a Session may use: the highest comes first, of equal ones the first by name. When unset,
 	// it is 0.
 	//

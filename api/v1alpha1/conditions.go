@@ -16,6 +16,8 @@ const (
 	ConditionSucceeded = "Succeeded"
 	// ConditionFinished is True once a Session has ended either way.
 	ConditionFinished = "Finished"
+	// ConditionWithinLimits is on credentials that have limits: False for a while after one of them was reached.
+	ConditionWithinLimits = "WithinLimits"
 	// ConditionReconciling is kstatus's: present and True while work is under way that ends by itself.
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is kstatus's: present and True once nothing will change without somebody's help.
@@ -113,6 +115,10 @@ const (
 	ReasonRateLimited = "RateLimited"
 	// ReasonKeyEchoed is the reason of the event that tells of a provider whose answer held the key that it was asked with.
 	ReasonKeyEchoed = "KeyEchoed"
+	// ReasonWithinLimits is the reason of WithinLimits while no limit was reached lately.
+	ReasonWithinLimits = "WithinLimits"
+	// ReasonLimitReached surfaces on a credential, and in an event of the Session, when a request was refused because a limit left no room for it.
+	ReasonLimitReached = "LimitReached"
 	// ReasonQuotaExhausted surfaces when the provider says that the account has no credit.
 	ReasonQuotaExhausted = "QuotaExhausted"
 )

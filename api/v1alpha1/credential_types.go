@@ -67,6 +67,53 @@ type CredentialSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=4
 	Deliveries []Delivery `json:"deliveries,omitempty"`
+	// limits bound the use of the credential by Proxy. When unset, there are none.
+	//
+	// +optional
+	Limits *CredentialLimits `json:"limits,omitempty"`
+}
+
+// CredentialLimits bound the use of a credential by Proxy, by all Sessions together and by those of each owner.
+//
+// +kubebuilder:validation:MinProperties=1
+type CredentialLimits struct {
+	Limits `json:",inline"`
+	// perOwner bounds the use by the Sessions of each owner. When unset, an owner may use as much as all may together.
+	//
+	// +optional
+	PerOwner *Limits `json:"perOwner,omitempty"`
+}
+
+// Limits bound use. The gateway refuses requests beyond them with status 429 before they are sent, in the provider's own error format, with
+// Retry-After.
+//
+// +kubebuilder:validation:MinProperties=1
+type Limits struct {
+	// requestsPerMinute is how many requests may begin within any minute. When unset, any number may.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	RequestsPerMinute *int32 `json:"requestsPerMinute,omitempty"`
+	// concurrentRequests is how many requests may be under way at the same time. When unset, any number may.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000
+	ConcurrentRequests *int32 `json:"concurrentRequests,omitempty"`
+	// tokensPerDay is how many tokens, input and output together as the provider counts them, may be used in a day (UTC). Tokens are known after they
+	// were used, so requests that are under way when the limit is reached may exceed it. When unset, any number may be used.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	TokensPerDay *int64 `json:"tokensPerDay,omitempty"`
+	// sessions is how many Sessions may use the credential at the same time: from a Session's first request until it has finished. When unset,
+	// any number may.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2000
+	Sessions *int32 `json:"sessions,omitempty"`
 }
 
 // APIKey is a static key in a Secret.

@@ -30,6 +30,12 @@ const (
 	// LabelObservations is on ConfigMaps of NamespaceSystem in which replicas of the gateway tell the keeper of credentials. Its value does not matter.
 	LabelObservations = "sandkeep.dev/observations"
 
+	// LabelPulse is on Leases of NamespaceSystem by which replicas of the gateway know how old their watches are. Its value does not matter.
+	LabelPulse = "sandkeep.dev/pulse"
+
+	// LabelLimits is on ConfigMaps of NamespaceSystem in which the gateway counts what credentials with limits were used for. Its value does not matter.
+	LabelLimits = "sandkeep.dev/limits"
+
 	// AnnotationDefaultClass with the value "true" makes a SessionClass the one that Sessions without a className use.
 	AnnotationDefaultClass = "sandkeep.dev/is-default-class"
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -36,6 +37,8 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+	"github.com/sandkeep/sandkeep/internal/gateway/limit"
+	"github.com/sandkeep/sandkeep/internal/gateway/pulse"
 	"github.com/sandkeep/sandkeep/internal/gateway/witness"
 )
 
@@ -109,6 +112,7 @@ func cacheOptions() cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:    {Label: labels.NewSelector().Add(*ours)},
 			&corev1.Secret{}: {Namespaces: map[string]cache.Config{v1alpha1.NamespaceKeys: {}}},
+			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{v1alpha1.NamespaceSystem: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelPulse: ""})}}},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
 	}
@@ -125,13 +129,16 @@ func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
 		return nil, err
 	}
 	realTime := clock.RealClock{}
+	beat := &pulse.Pulse{Cache: mgr.GetClient(), Writer: mgr.GetClient(), Clock: realTime, Pod: os.Getenv("POD_NAME"), UID: types.UID(os.Getenv("POD_UID"))}
+	watched := pulse.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Fresh: beat.Fresh}
 	return &gateway.Server{
-		Address: o.address, Fence: gateway.PolicyFence(mgr.GetClient()),
+		Address: o.address, Fence: gateway.PolicyFence(watched),
 		Identity: &identity.Authenticator{
-			Tokens: tokens, Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), AnyAddress: o.anyAddress,
+			Tokens: tokens, Cache: watched, Live: mgr.GetAPIReader(), AnyAddress: o.anyAddress,
 		},
-		Cache: mgr.GetClient(), Live: mgr.GetAPIReader(),
+		Cache: watched, Live: mgr.GetAPIReader(), Pulse: beat,
 		Ledger:   ledger.New(mgr.GetAPIReader(), mgr.GetClient(), realTime),
+		Limits:   limit.New(mgr.GetAPIReader(), mgr.GetClient(), mgr.GetClient(), realTime, os.Getenv("POD_NAME")),
 		Witness:  witness.New(mgr.GetClient(), realTime, os.Getenv("POD_NAME"), types.UID(os.Getenv("POD_UID"))),
 		Recorder: mgr.GetEventRecorder("sandkeep-gateway"), Clock: realTime, Metrics: gateway.NewMetrics(), Forbidden: forbidden, Log: mgr.GetLogger(),
 	}, nil

@@ -125,11 +125,12 @@ func Conditions(before []metav1.Condition, generation int64, v Verdict, now time
 	return after
 }
 
-// ApplyConditions carry the conditions that are a verdict's; what they do not carry stays its owner's.
-func ApplyConditions(conditions []metav1.Condition) []*applymetav1.ConditionApplyConfiguration {
+// ApplyConditions carry the conditions that are a verdict's, and others of the same owner; what they do not carry stays its owner's.
+func ApplyConditions(conditions []metav1.Condition, others ...string) []*applymetav1.ConditionApplyConfiguration {
 	var apply []*applymetav1.ConditionApplyConfiguration
+	owned := append([]string{v1alpha1.ConditionReady, v1alpha1.ConditionStalled}, others...)
 	for _, c := range conditions {
-		if c.Type != v1alpha1.ConditionReady && c.Type != v1alpha1.ConditionStalled {
+		if !slices.Contains(owned, c.Type) {
 			continue
 		}
 		apply = append(apply, applymetav1.Condition().WithType(c.Type).WithStatus(c.Status).WithReason(c.Reason).WithMessage(c.Message).

@@ -1,10 +1,12 @@
 package keyhealth
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
@@ -24,6 +26,8 @@ type Facts struct {
 	TokenKind, Revision string
 	// Watched says that a change of the Secret is noticed.
 	Watched bool
+	// Limited says that the spec has limits.
+	Limited bool
 	// Observed is what replicas of the gateway saw of this credential.
 	Observed []observation.Observation
 	// Recheck is the time to the next look at what cannot be watched; 0 when all can.
@@ -37,11 +41,14 @@ type plan struct {
 	seen observation.Observation
 	// recheck is the time to the next look; 0 for none.
 	recheck time.Duration
+	// limits is the condition that says whether the use is within the limits; nil where there are none.
+	limits *metav1.Condition
 }
 
 // planFor asks the checks of the Kind in their order, and then how the provider answered.
 func planFor[W any](w W, f Facts, checks []Check[W], accepted func(W) string, now time.Time) plan {
 	p := plan{seen: f.seen(now), recheck: f.Recheck}
+	p.lookAtLimits(f, now)
 	for _, check := range checks {
 		if objection := check(w); objection != nil {
 			p.verdict = *objection
@@ -54,10 +61,31 @@ func planFor[W any](w W, f Facts, checks []Check[W], accepted func(W) string, no
 		return p
 	}
 	p.verdict = acceptance.Verdict{Reason: h.Reason, Message: h.Message}
-	if wait := h.Until.Sub(now); !h.Until.IsZero() && (p.recheck == 0 || wait < p.recheck) {
+	p.lookAgain(h.Until, now)
+	return p
+}
+
+// lookAgain asks for another look at a time; zero for none.
+func (p *plan) lookAgain(at, now time.Time) {
+	if wait := at.Sub(now); !at.IsZero() && (p.recheck == 0 || wait < p.recheck) {
 		p.recheck = wait
 	}
-	return p
+}
+
+// lookAtLimits says whether a limit was reached lately.
+func (p *plan) lookAtLimits(f Facts, now time.Time) {
+	if !f.Limited {
+		return
+	}
+	p.limits = &metav1.Condition{
+		Type: v1alpha1.ConditionWithinLimits, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonWithinLimits, Message: "No limit was reached lately",
+	}
+	if !p.seen.LimitedUntil.After(now) {
+		return
+	}
+	p.limits.Status, p.limits.Reason = metav1.ConditionFalse, v1alpha1.ReasonLimitReached
+	p.limits.Message = fmt.Sprintf("Requests were refused because the use is limited to %s; raise the limit, or wait until there is room", p.seen.Limit)
+	p.lookAgain(p.seen.LimitedUntil, now)
 }
 
 // seen is what gateways saw of this revision of the key. What a replica that is gone had told is remembered in status: a key that was refused

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
@@ -26,6 +27,7 @@ func statusFor(f Facts, generation int64, p plan, now time.Time) v1alpha1.Creden
 		Hosts:              slices.Sorted(slices.Values(f.hosts())),
 		LastUsedTime:       f.Before.LastUsedTime.DeepCopy(),
 	}
+	after.Conditions = withLimits(after.Conditions, p.limits, generation, now)
 	if len(after.Hosts) == 0 && p.verdict.Accepted {
 		after.Hosts = keep.HostsOf(f.Provider)
 	}
@@ -33,6 +35,17 @@ func statusFor(f Facts, generation int64, p plan, now time.Time) v1alpha1.Creden
 		after.LastUsedTime = new(metav1.NewTime(used))
 	}
 	return after
+}
+
+// withLimits adds the condition about limits, or takes away that of limits which are no more.
+func withLimits(conditions []metav1.Condition, limits *metav1.Condition, generation int64, now time.Time) []metav1.Condition {
+	if limits == nil {
+		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionWithinLimits)
+		return conditions
+	}
+	limits.ObservedGeneration, limits.LastTransitionTime = generation, metav1.NewTime(now).Rfc3339Copy()
+	meta.SetStatusCondition(&conditions, *limits)
+	return conditions
 }
 
 // same compares what is stored with what is to be. Of a set, the API server need not keep the order.
@@ -44,7 +57,7 @@ func same(before, after v1alpha1.CredentialStatus) bool {
 // applyStatus carries all of the status; conditions that it does not carry stay their owner's.
 func applyStatus(s v1alpha1.CredentialStatus) *applyv1alpha1.CredentialStatusApplyConfiguration {
 	apply := applyv1alpha1.CredentialStatus().WithObservedGeneration(*s.ObservedGeneration).
-		WithConditions(acceptance.ApplyConditions(s.Conditions)...).WithHosts(s.Hosts...)
+		WithConditions(acceptance.ApplyConditions(s.Conditions, v1alpha1.ConditionWithinLimits)...).WithHosts(s.Hosts...)
 	if s.TokenKind != "" {
 		apply.WithTokenKind(s.TokenKind)
 	}

@@ -162,6 +162,7 @@ func (x *exchange) ref() observation.Ref {
 
 // count writes one answer into the ledger. A status of 0 is a request that nobody waited for.
 func (x *exchange) count(status int, u meter.Usage) {
+	x.used += u.Input + u.Output
 	accepted := status > 0 && status < http.StatusBadRequest
 	x.Metrics.answered(x.caller.Session, x.grant, status, u)
 	x.Ledger.Add(ledger.Entry{

@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
@@ -38,6 +39,8 @@ import (
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+	"github.com/sandkeep/sandkeep/internal/gateway/limit"
+	"github.com/sandkeep/sandkeep/internal/gateway/pulse"
 	"github.com/sandkeep/sandkeep/internal/gateway/witness"
 )
 
@@ -57,6 +60,7 @@ const (
 var kinds = func() *kruntime.Scheme {
 	s := kruntime.NewScheme()
 	utilruntime.Must(corev1.AddToScheme(s))
+	utilruntime.Must(coordinationv1.AddToScheme(s))
 	utilruntime.Must(v1alpha1.AddToScheme(s))
 	return s
 }()
@@ -190,7 +194,9 @@ func stageWith(t *testing.T, upstream *upstreamServer, changes ...func(*objects)
 	s := &stage{t: t, objects: o, api: api, upstream: upstream, told: told, agent: newAgent(), Server: &Server{
 		Fence:    func(context.Context) error { return nil },
 		Identity: &identity.Authenticator{Tokens: authenticator.RequestFunc(tokens), Cache: api, Live: api},
-		Cache:    api, Live: api, Ledger: ledger.New(api, api, clock.RealClock{}), Witness: witness.New(api, clock.RealClock{}, "gateway", "uid"), Recorder: told, Clock: clock.RealClock{}, Metrics: NewMetrics(),
+		Cache:    api, Live: api, Ledger: ledger.New(api, api, clock.RealClock{}), Limits: limit.New(api, api, api, clock.RealClock{}, "gateway"),
+		Pulse:   &pulse.Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway", UID: "uid"},
+		Witness: witness.New(api, clock.RealClock{}, "gateway", "uid"), Recorder: told, Clock: clock.RealClock{}, Metrics: NewMetrics(),
 		Log: funcr.New(told.log, funcr.Options{}),
 	}}
 	front := httptest.NewServer(s.Server)

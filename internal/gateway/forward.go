@@ -37,6 +37,8 @@ type exchange struct {
 	format   meter.Format
 	// allow are the methods of a path that is known, where the request had another one (RFC 9110, section 15.5.6).
 	allow []string
+	// used are the tokens that the answer cost.
+	used int64
 	// upgrade is true for a request to speak WebSocket from here on; answered, once the answer is being counted.
 	upgrade, answered bool
 }
@@ -70,6 +72,13 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 		s.refuse(w, x.format, refusal{http.StatusBadGateway, "Unavailable", capitalized(err.Error()), contract.ProviderUnavailable, 0})
 		return
 	}
+	pass, refused := x.enter(r.Context())
+	if refused != nil {
+		s.Metrics.refused(caller.Session, provider, refused.kind)
+		s.refuse(w, x.format, *refused)
+		return
+	}
+	defer func() { pass.Done(x.used) }()
 	// Else net/http drops some of a request that is still coming in when the answer begins (https://pkg.go.dev/net/http#ResponseController).
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
 		s.Log.V(1).Info("Answers wait for the end of requests", "protocol", r.Proto)
@@ -78,7 +87,10 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 		Rewrite: x.rewrite, Transport: transport, FlushInterval: -1, ErrorLog: quietLog(),
 		ModifyResponse: x.answer, ErrorHandler: x.failed,
 	}
-	proxy.ServeHTTP(finalOnly{w}, r)
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	defer s.streams.add(x, cancel)()
+	proxy.ServeHTTP(finalOnly{w}, r.WithContext(ctx))
 }
 
 // permit decides about a request: by which credential it is made, and that the provider's description lets it through.
@@ -185,6 +197,11 @@ func (x *exchange) credentialHeaders() []string { return []string{x.grant.Header
 
 // failed answers when the provider did not.
 func (x *exchange) failed(w http.ResponseWriter, r *http.Request, err error) {
+	if why := revocation(r.Context()); why != nil {
+		x.Metrics.refused(x.caller.Session, x.grant.Provider.Name, why.kind)
+		x.refuse(w, x.format, why.refusal)
+		return
+	}
 	if r.Context().Err() != nil {
 		if !x.answered {
 			x.count(0, meter.Usage{})

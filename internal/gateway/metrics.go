@@ -13,7 +13,7 @@ import (
 
 // Metrics of the gateway. It is a prometheus.Collector.
 type Metrics struct {
-	requests, tokens, refusals, callers, echoes *prometheus.CounterVec
+	requests, tokens, refusals, callers, echoes, cuts *prometheus.CounterVec
 }
 
 // NewMetrics makes the metrics.
@@ -27,12 +27,13 @@ func NewMetrics() *Metrics {
 		tokens:   counter("tokens_total", "Tokens as providers count them, by direction: input or output.", append(who, "direction")...),
 		refusals: counter("refusals_total", "Requests of sandboxes that were not sent to a provider, or not answered by it, by reason.", "class", "namespace", "provider", "reason"),
 		callers:  counter("callers_turned_away_total", "Requests of callers who were no sandbox that may ask, by reason.", "reason"),
+		cuts:     counter("answers_cut_total", "Answers that were cut because they were not permitted any more, by reason.", "class", "namespace", "provider", "reason"),
 		echoes:   counter("keys_echoed_total", "Answers that were cut because they held the key.", "namespace", "provider"),
 	}
 }
 
 func (m *Metrics) all() []*prometheus.CounterVec {
-	return []*prometheus.CounterVec{m.requests, m.tokens, m.refusals, m.callers, m.echoes}
+	return []*prometheus.CounterVec{m.requests, m.tokens, m.refusals, m.callers, m.echoes, m.cuts}
 }
 
 // Describe sends the descriptions of the metrics.
@@ -62,6 +63,10 @@ func (m *Metrics) refused(s *v1alpha1.Session, provider, reason string) {
 		provider = ""
 	}
 	m.refusals.WithLabelValues(s.Status.ClassName, s.Namespace, provider, reason).Inc()
+}
+
+func (m *Metrics) cut(s *v1alpha1.Session, provider, reason string, answers int) {
+	m.cuts.WithLabelValues(s.Status.ClassName, s.Namespace, provider, reason).Add(float64(answers))
 }
 
 func (m *Metrics) turnedAway(reason string) { m.callers.WithLabelValues(reason).Inc() }

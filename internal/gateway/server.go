@@ -25,7 +25,9 @@ import (
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+	"github.com/sandkeep/sandkeep/internal/gateway/limit"
 	"github.com/sandkeep/sandkeep/internal/gateway/meter"
+	"github.com/sandkeep/sandkeep/internal/gateway/pulse"
 	"github.com/sandkeep/sandkeep/internal/gateway/shape"
 	"github.com/sandkeep/sandkeep/internal/gateway/witness"
 	"github.com/sandkeep/sandkeep/internal/keep"
@@ -54,12 +56,16 @@ type Server struct {
 	Cache, Live client.Reader
 	// Ledger counts.
 	Ledger *ledger.Ledger
+	// Pulse renews the Lease by which the age of watches is known.
+	Pulse *pulse.Pulse
+	// Limits keeps credentials within their limits.
+	Limits *limit.Book
 	// Witness tells the keeper how providers answered to keys.
 	Witness *witness.Witness
 	// Recorder takes the events of Sessions.
 	Recorder events.EventRecorder
 	// Clock is the time.
-	Clock clock.Clock
+	Clock clock.WithTicker
 	// Metrics counts what happened.
 	Metrics *Metrics
 	// Forbidden are addresses at which no provider can be.
@@ -69,6 +75,7 @@ type Server struct {
 
 	upstreams upstreams
 	keys      keys
+	streams   streams
 	serving   atomic.Bool
 }
 
@@ -90,8 +97,17 @@ func (s *Server) Start(ctx context.Context) error {
 		s.Ledger.Run(counting, func(err error) { s.Log.Error(err, "Usage cannot be written; it is kept and tried again") })
 	})
 	counted.Go(func() {
+		s.Limits.Run(counting, func(err error) {
+			s.Log.Error(err, "Other replicas cannot be told of what is limited; it is kept and tried again")
+		})
+	})
+	counted.Go(func() {
 		s.Witness.Run(counting, func(err error) { s.Log.Error(err, "The keeper cannot be told of credentials; it is tried again") })
 	})
+	counted.Go(func() {
+		s.Pulse.Run(counting, func(err error) { s.Log.Error(err, "The API server is read for each request until this works again") })
+	})
+	counted.Go(func() { s.guardStreams(counting) })
 	defer func() { stopCounting(); counted.Wait() }()
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,

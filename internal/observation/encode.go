@@ -23,6 +23,8 @@ const (
 	maxSize = 1 << 20
 	// maxName and maxRevision are the longest names and revisions that the API permits.
 	maxName, maxRevision = 253, 64
+	// maxLimit is longer than any description of a limit.
+	maxLimit = 100
 )
 
 // errTooLarge is the answer to more than a replica would write.
@@ -79,7 +81,7 @@ func withoutText(err error) error {
 }
 
 func (o Observation) plausible() bool {
-	named := o.Name != "" && len(o.Name) <= maxName && len(o.Namespace) <= maxName && len(o.Revision) <= maxRevision
+	named := o.Name != "" && len(o.Name) <= maxName && len(o.Namespace) <= maxName && len(o.Revision) <= maxRevision && len(o.Limit) <= maxLimit
 	switch o.Kind {
 	case v1alpha1.CredentialKindClusterCredential:
 		return named && o.Namespace == ""
@@ -91,7 +93,7 @@ func (o Observation) plausible() bool {
 
 // inUTC has its times in UTC, so that replicas write alike whatever their zone.
 func (o Observation) inUTC() Observation {
-	for _, t := range []*time.Time{&o.AcceptedTime, &o.RateLimitedTime, &o.RateLimitedUntil, &o.QuotaExhaustedTime, &o.LastUsedTime, &o.KeyEchoedTime} {
+	for _, t := range []*time.Time{&o.AcceptedTime, &o.RateLimitedTime, &o.RateLimitedUntil, &o.QuotaExhaustedTime, &o.LastUsedTime, &o.KeyEchoedTime, &o.LimitReachedTime, &o.LimitedUntil} {
 		*t = t.UTC()
 	}
 	o.RejectedTimes = slices.Clone(o.RejectedTimes)

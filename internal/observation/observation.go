@@ -23,12 +23,21 @@ type Ref struct {
 	Name string `json:"name"`
 }
 
+// String names a credential for people.
+func (r Ref) String() string {
+	if r.Namespace == "" {
+		return string(r.Kind) + " " + r.Name
+	}
+	return string(r.Kind) + " " + r.Namespace + "/" + r.Name
+}
+
 // Compare orders references.
 func (r Ref) Compare(other Ref) int {
 	return cmp.Or(cmp.Compare(r.Kind, other.Kind), cmp.Compare(r.Namespace, other.Namespace), cmp.Compare(r.Name, other.Name))
 }
 
-// Observation is what one replica saw of one credential. A zero time is something that was not seen. All times but RateLimitedUntil are in the past.
+// Observation is what one replica saw of one credential. A zero time is something that was not seen. All times but RateLimitedUntil and
+// LimitedUntil are in the past.
 type Observation struct {
 	Ref
 	// Revision is the revision of the key to which AcceptedTime, RejectedTimes, the RateLimited and the QuotaExhausted times belong. A replica
@@ -47,6 +56,11 @@ type Observation struct {
 	LastUsedTime time.Time `json:"lastUsedTime,omitzero"`
 	// KeyEchoedTime is when an answer last held the key, and was cut, whatever the revision.
 	KeyEchoedTime time.Time `json:"keyEchoedTime,omitzero"`
+	// LimitReachedTime is when a request was last refused because of a limit of the credential, Limit says which, and LimitedUntil until when there may be
+	// no room, whatever the revision.
+	LimitReachedTime time.Time `json:"limitReachedTime,omitzero"`
+	LimitedUntil     time.Time `json:"limitedUntil,omitzero"`
+	Limit            string    `json:"limit,omitempty"`
 }
 
 // Of are the observations of one credential among those of all replicas.
@@ -79,6 +93,9 @@ func Merge(of []Observation, revision string, now time.Time) Observation {
 		merged.Ref = o.Ref
 		merged.LastUsedTime = later(merged.LastUsedTime, o.LastUsedTime)
 		merged.KeyEchoedTime = later(merged.KeyEchoedTime, o.KeyEchoedTime)
+		if o.LimitReachedTime.After(merged.LimitReachedTime) {
+			merged.LimitReachedTime, merged.LimitedUntil, merged.Limit = o.LimitReachedTime, o.LimitedUntil, o.Limit
+		}
 		if o.Revision != revision {
 			continue
 		}
@@ -102,7 +119,7 @@ func lastInARow(rejected []time.Time, accepted time.Time) []time.Time {
 
 // before leaves out what is said to have happened later.
 func (o Observation) before(limit time.Time) Observation {
-	for _, t := range []*time.Time{&o.AcceptedTime, &o.RateLimitedTime, &o.QuotaExhaustedTime, &o.LastUsedTime, &o.KeyEchoedTime} {
+	for _, t := range []*time.Time{&o.AcceptedTime, &o.RateLimitedTime, &o.QuotaExhaustedTime, &o.LastUsedTime, &o.KeyEchoedTime, &o.LimitReachedTime} {
 		if t.After(limit) {
 			*t = time.Time{}
 		}

@@ -13,6 +13,7 @@ func Names() []string {
 	return []string{
 		"sandkeep-access-labels",
 		"sandkeep-credential-secrets",
+		"sandkeep-gateway-objects",
 		"sandkeep-keep-pods",
 		"sandkeep-keep-secrets",
 		"sandkeep-manager-pods",

@@ -94,12 +94,17 @@ func (p *play) session(script string, changes ...change) *v1alpha1.Session {
 	return s
 }
 
-// until waits for a Session to be as it should.
+// until waits for the Session of the play to be as it should.
 func (p *play) until(what string, is func(*v1alpha1.Session) bool) *v1alpha1.Session {
+	p.Helper()
+	return p.untilNamed("work", what, is)
+}
+
+func (p *play) untilNamed(name, what string, is func(*v1alpha1.Session) bool) *v1alpha1.Session {
 	p.Helper()
 	s := &v1alpha1.Session{}
 	err := wait.PollUntilContextTimeout(p.Context(), 200*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		err := p.client.Get(ctx, client.ObjectKey{Namespace: p.namespace, Name: "work"}, s)
+		err := p.client.Get(ctx, client.ObjectKey{Namespace: p.namespace, Name: name}, s)
 		return err == nil && is(s), err
 	})
 	if err != nil {
@@ -131,9 +136,13 @@ func (p *play) log(pod string) string {
 	return string(text)
 }
 
+func finished(s *v1alpha1.Session) bool {
+	return holds(s, v1alpha1.ConditionFinished, metav1.ConditionTrue)
+}
+
 func (p *play) untilFinished() *v1alpha1.Session {
 	p.Helper()
-	return p.until("Finished", func(s *v1alpha1.Session) bool { return holds(s, v1alpha1.ConditionFinished, metav1.ConditionTrue) })
+	return p.until("Finished", finished)
 }
 
 func (p *play) untilSucceeded() *v1alpha1.Session {

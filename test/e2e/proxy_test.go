@@ -219,6 +219,49 @@ func TestI4NamespaceThatIsNotAllowedWaits(t *testing.T) {
 	p.untilSucceeded()
 }
 
+// crowd is an agent that asks by 25 clients at the same time for 25 seconds, and says how often it got which status.
+const crowd = `client() { while [ $SECONDS -lt 25 ]; do ask | grep -o '[0-9]*$'; sleep 1; done; }
+	for n in $(seq 25); do client & done | sort | uniq -c | sed 's/^ */count /'
+`
+
+// TestLimitsHoldForEverybodyTogether has a hundred clients in four sandboxes ask two replicas of the gateway for more than the credential permits.
+func TestLimitsHoldForEverybodyTogether(t *testing.T) {
+	const requests, concurrent = 40, 3
+	p := newProxiedPlay(t)
+	p.patch(&v1alpha1.ClusterCredential{ObjectMeta: metav1.ObjectMeta{Name: p.namespace}},
+		fmt.Sprintf(`{"spec":{"limits":{"requestsPerMinute":%d,"concurrentRequests":%d}}}`, requests, concurrent))
+	began := time.Now()
+	first := p.session("ok", p.commandClass(strings.Replace(ask, "[[script:ok]]", "[[script:slow seconds=1]]", 1)+crowd, paid(v1alpha1.DeliveryProxy)))
+	names := []string{first.Name, "more-1", "more-2", "more-3"}
+	for _, name := range names[1:] {
+		p.create(&v1alpha1.Session{ObjectMeta: p.named(name), Spec: first.Spec})
+	}
+	var log strings.Builder
+	for _, name := range names {
+		log.WriteString(p.fullLog(p.untilNamed(name, "Finished", finished).Status.PodName))
+	}
+	stats, err := p.scene.Stats(p.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := stats.Keys[provider.Fingerprint(p.key)]
+	served := 0
+	for _, model := range seen.Models {
+		served += model.Requests
+	}
+	permitted := requests * (1 + int(time.Since(began)/time.Minute))
+	t.Logf("the provider saw %d requests, of %d permitted, %d of them at the same time, of %d", served, permitted, seen.MostAtOnce, concurrent)
+	if seen.MostAtOnce > concurrent || served > permitted || served < requests/2 {
+		t.Errorf("the provider saw %d requests, %d of them at the same time; want %d to %d, and at most %d", served, seen.MostAtOnce, requests/2, permitted, concurrent)
+	}
+	if !strings.Contains(log.String(), " 429\n") {
+		t.Errorf("nobody was refused:\n%s", log.String())
+	}
+	p.untilCredential("limited", func(c *v1alpha1.ClusterCredential) bool {
+		return meta.IsStatusConditionFalse(c.Status.Conditions, v1alpha1.ConditionWithinLimits)
+	})
+}
+
 // TestProxiedOpenCodeFailures: the gateway knows what failed, also where the agent swallows it.
 func TestProxiedOpenCodeFailures(t *testing.T) {
 	for _, test := range []struct{ name, script, class, credential string }{

@@ -46,6 +46,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CredentialApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CredentialInUse"):
 		return &apiv1alpha1.CredentialInUseApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CredentialLimits"):
+		return &apiv1alpha1.CredentialLimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CredentialReference"):
 		return &apiv1alpha1.CredentialReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CredentialSpec"):
@@ -58,6 +60,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.EnvVarApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HeaderAuth"):
 		return &apiv1alpha1.HeaderAuthApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Limits"):
+		return &apiv1alpha1.LimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NamedAgentConfig"):
 		return &apiv1alpha1.NamedAgentConfigApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ObjectStatus"):

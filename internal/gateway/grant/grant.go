@@ -32,6 +32,8 @@ type Grant struct {
 	Secret          v1alpha1.SecretKeyReference
 	// Header and Prefix say how the key is presented.
 	Header, Prefix string
+	// Limits bound the use of the credential; nil for none.
+	Limits *v1alpha1.CredentialLimits
 }
 
 // Refusal is why a request must not be made. Reason is a condition reason.
@@ -81,7 +83,7 @@ func For(w World, provider string) (Grant, *Refusal) {
 	if refusal := unusable(pin.Ref, p.status); refusal != nil {
 		return Grant{}, refusal
 	}
-	g := Grant{Provider: w.Provider, Ref: pin.Ref, Endpoint: endpoint, SecretNamespace: p.secretNamespace, Secret: p.secret, Header: "Authorization", Prefix: "Bearer "}
+	g := Grant{Provider: w.Provider, Ref: pin.Ref, Endpoint: endpoint, SecretNamespace: p.secretNamespace, Secret: p.secret, Header: "Authorization", Prefix: "Bearer ", Limits: p.limits}
 	if auth := w.Provider.Spec.Auth; auth != nil && auth.APIKey != nil {
 		g.Header, g.Prefix = auth.APIKey.Header, auth.APIKey.Prefix
 	}
@@ -95,6 +97,7 @@ type permission struct {
 	secret          v1alpha1.SecretKeyReference
 	deliveries      []v1alpha1.Delivery
 	hosts           []string
+	limits          *v1alpha1.CredentialLimits
 	status          v1alpha1.CredentialStatus
 }
 
@@ -108,13 +111,13 @@ func (w World) permission(pin *v1alpha1.ResolvedCredential) (permission, *Refusa
 			return permission{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf(
 				"ClusterCredential %q does not allow namespace %q any more; ask an admin", c.Name, w.Session.Namespace)}
 		}
-		return permission{c.Spec.Provider, v1alpha1.NamespaceKeys, c.Spec.APIKey.SecretRef, c.Spec.Deliveries, hosts(c.Spec.Hosts, c.Status), c.Status}, nil
+		return permission{c.Spec.Provider, v1alpha1.NamespaceKeys, c.Spec.APIKey.SecretRef, c.Spec.Deliveries, hosts(c.Spec.Hosts, c.Status), c.Spec.Limits, c.Status}, nil
 	}
 	c := w.Credential
 	if c == nil || c.Name != pin.Ref.Name || c.Namespace != w.Session.Namespace || !c.DeletionTimestamp.IsZero() {
 		return permission{}, gone(pin.Ref)
 	}
-	return permission{c.Spec.Provider, c.Namespace, c.Spec.APIKey.SecretRef, c.Spec.Deliveries, hosts(nil, c.Status), c.Status}, nil
+	return permission{c.Spec.Provider, c.Namespace, c.Spec.APIKey.SecretRef, c.Spec.Deliveries, hosts(nil, c.Status), c.Spec.Limits, c.Status}, nil
 }
 
 func gone(ref v1alpha1.CredentialReference) *Refusal {

@@ -27,6 +27,8 @@ import (
 type Caller struct {
 	Pod     *corev1.Pod
 	Session *v1alpha1.Session
+	// Address is where the request came from: host and port.
+	Address string
 }
 
 // Reasons for which a caller is turned away, as metrics and events name them.
@@ -83,6 +85,11 @@ func (a *Authenticator) Identify(r *http.Request) (Caller, *Refused) {
 	return caller, refused
 }
 
+// Again says whether a sandbox that proved which one it is may still act for its Session, and knows it as it is now.
+func (a *Authenticator) Again(ctx context.Context, before Caller) (Caller, *Refused) {
+	return a.caller(ctx, a.Cache, client.ObjectKeyFromObject(before.Pod), string(before.Pod.UID), before.Address)
+}
+
 // unasked tells an API server that did not answer from one that did not like the token: about the latter, reviewers say no more than a text.
 func unasked(err error) bool {
 	flat := []error{err}
@@ -127,7 +134,7 @@ func (a *Authenticator) caller(ctx context.Context, reader client.Reader, key cl
 	} else if err != nil {
 		return Caller{}, noAnswer(err)
 	}
-	return Caller{Pod: pod, Session: session}, a.check(pod, session, address)
+	return Caller{Pod: pod, Session: session, Address: address}, a.check(pod, session, address)
 }
 
 // check says why a pod must not act for its Session now, or nil.

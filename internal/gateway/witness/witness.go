@@ -23,6 +23,8 @@ import (
 const (
 	lazily   = 30 * time.Second
 	promptly = time.Second
+	// limitedTime is the least time for which a credential is said to be at its limit: longer than lazily, so that it is not said anew all the time.
+	limitedTime = time.Minute
 )
 
 // Answer is how a provider answered to a key.
@@ -75,10 +77,30 @@ func (w *Witness) Echoed(ref observation.Ref) {
 	w.schedule(true)
 }
 
+// Limited is a request that was refused because of a limit of its credential.
+type Limited struct {
+	Ref observation.Ref
+	// Limit says which limit it is, and For how long there may be no room.
+	Limit string
+	For   time.Duration
+}
+
+// Limited remembers that a limit was reached. One that stays reached is told of in its own time.
+func (w *Witness) Limited(l Limited) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	o, now := w.seen[l.Ref], w.clock.Now()
+	known := o.LimitedUntil.After(now) && o.Limit == l.Limit
+	o.Ref, o.Limit, o.LimitReachedTime, o.LimitedUntil = l.Ref, l.Limit, now, now.Add(max(l.For, limitedTime))
+	w.seen[l.Ref] = o
+	w.schedule(!known)
+}
+
 // with is an observation after one more answer. It is pure.
 func with(o observation.Observation, a Answer, now time.Time) observation.Observation {
 	if o.Revision != a.Revision {
-		o = observation.Observation{Revision: a.Revision, LastUsedTime: o.LastUsedTime, KeyEchoedTime: o.KeyEchoedTime}
+		o = observation.Observation{Revision: a.Revision, LastUsedTime: o.LastUsedTime, KeyEchoedTime: o.KeyEchoedTime,
+			LimitReachedTime: o.LimitReachedTime, LimitedUntil: o.LimitedUntil, Limit: o.Limit}
 	}
 	o.Ref, o.LastUsedTime = a.Ref, now
 	switch {

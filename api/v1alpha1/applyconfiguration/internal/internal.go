@@ -256,6 +256,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: limits
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialLimits
     - name: priority
       type:
         scalar: numeric
@@ -314,6 +317,24 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialKind
   scalar: string
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialLimits
+  map:
+    fields:
+    - name: concurrentRequests
+      type:
+        scalar: numeric
+    - name: perOwner
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Limits
+    - name: requestsPerMinute
+      type:
+        scalar: numeric
+    - name: sessions
+      type:
+        scalar: numeric
+    - name: tokensPerDay
+      type:
+        scalar: numeric
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialMethod
   scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialReference
@@ -339,6 +360,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Delivery
           elementRelationship: associative
+    - name: limits
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialLimits
     - name: provider
       type:
         scalar: string
@@ -415,6 +439,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: prefix
       type:
         scalar: string
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.Limits
+  map:
+    fields:
+    - name: concurrentRequests
+      type:
+        scalar: numeric
+    - name: requestsPerMinute
+      type:
+        scalar: numeric
+    - name: sessions
+      type:
+        scalar: numeric
+    - name: tokensPerDay
+      type:
+        scalar: numeric
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.LogFormat
   scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.NamedAgentConfig

@@ -22,6 +22,8 @@ type ClusterCredentialSpecApplyConfiguration struct {
 	Allow *AllowApplyConfiguration `json:"allow,omitempty"`
 	// deliveries are the ways in which the key may reach an agent. When unset, it is Proxy only, which is also the only way for now.
 	Deliveries []apiv1alpha1.Delivery `json:"deliveries,omitempty"`
+	// limits bound the use of the credential. When unset, there are none.
+	Limits *CredentialLimitsApplyConfiguration `json:"limits,omitempty"`
 	// priority orders the credentials of one provider that a Session may use: the highest comes first, of equal ones the first by name. When unset,
 	// it is 0.
 	Priority *int32 `json:"priority,omitempty"`
@@ -74,6 +76,14 @@ func (b *ClusterCredentialSpecApplyConfiguration) WithDeliveries(values ...apiv1
 	for i := range values {
 		b.Deliveries = append(b.Deliveries, values[i])
 	}
+	return b
+}
+
+// WithLimits sets the Limits field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Limits field is set to the value of the last call.
+func (b *ClusterCredentialSpecApplyConfiguration) WithLimits(value *CredentialLimitsApplyConfiguration) *ClusterCredentialSpecApplyConfiguration {
+	b.Limits = value
 	return b
 }
 

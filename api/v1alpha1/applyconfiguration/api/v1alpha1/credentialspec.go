@@ -19,6 +19,8 @@ type CredentialSpecApplyConfiguration struct {
 	Sharing *apiv1alpha1.Sharing `json:"sharing,omitempty"`
 	// deliveries are the ways in which the key may reach an agent. When unset, it is Proxy only.
 	Deliveries []apiv1alpha1.Delivery `json:"deliveries,omitempty"`
+	// limits bound the use of the credential by Proxy. When unset, there are none.
+	Limits *CredentialLimitsApplyConfiguration `json:"limits,omitempty"`
 }
 
 // CredentialSpecApplyConfiguration constructs a declarative configuration of the CredentialSpec type for use with
@@ -58,5 +60,13 @@ func (b *CredentialSpecApplyConfiguration) WithDeliveries(values ...apiv1alpha1.
 	for i := range values {
 		b.Deliveries = append(b.Deliveries, values[i])
 	}
+	return b
+}
+
+// WithLimits sets the Limits field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Limits field is set to the value of the last call.
+func (b *CredentialSpecApplyConfiguration) WithLimits(value *CredentialLimitsApplyConfiguration) *CredentialSpecApplyConfiguration {
+	b.Limits = value
 	return b
 }

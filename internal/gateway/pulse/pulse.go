@@ -1,0 +1,111 @@
+// Package pulse knows whether what a replica of the gateway watches is new enough to decide by. A watch that stands still looks like a world in
+// which nothing happens, and permission that has ended would go on.
+//
+// A replica renews a Lease of its own and watches it, by the connection by which it watches everything else. The renewal that came back last
+// says how old the watches can be.
+package pulse
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	applycoordinationv1 "k8s.io/client-go/applyconfigurations/coordination/v1"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+)
+
+const (
+	// MaxAge is how old watches may be that are decided by.
+	MaxAge = 30 * time.Second
+	// renewTime is how often the Lease is renewed.
+	renewTime = 10 * time.Second
+	// LeasePrefix begins the names of the Leases in v1alpha1.NamespaceSystem, with label v1alpha1.LabelPulse; the name of the pod follows, which owns it.
+	LeasePrefix = "sandkeep-gateway-"
+)
+
+// Pulse is that of one replica.
+type Pulse struct {
+	// Cache watches, Writer writes.
+	Cache  client.Reader
+	Writer client.Client
+	// Clock is the time.
+	Clock clock.WithTicker
+	// Pod and UID are those of the replica.
+	Pod string
+	UID types.UID
+}
+
+func (p *Pulse) key() client.ObjectKey {
+	return client.ObjectKey{Namespace: v1alpha1.NamespaceSystem, Name: LeasePrefix + p.Pod}
+}
+
+// Run renews until ctx ends.
+func (p *Pulse) Run(ctx context.Context, failed func(error)) {
+	ticker := p.Clock.NewTicker(renewTime)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		if err := p.renew(ctx); err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C():
+		}
+	}
+}
+
+func (p *Pulse) renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, renewTime)
+	defer cancel()
+	owner := applymetav1.OwnerReference().WithAPIVersion("v1").WithKind("Pod").WithName(p.Pod).WithUID(p.UID)
+	spec := applycoordinationv1.LeaseSpec().WithHolderIdentity(p.Pod).WithRenewTime(metav1.NewMicroTime(p.Clock.Now())).
+		WithLeaseDurationSeconds(int32(MaxAge / time.Second))
+	lease := applycoordinationv1.Lease(p.key().Name, p.key().Namespace).
+		WithLabels(map[string]string{v1alpha1.LabelPulse: ""}).WithOwnerReferences(owner).WithSpec(spec)
+	if err := p.Writer.Apply(ctx, lease, client.FieldOwner(v1alpha1.FieldOwnerGateway), client.ForceOwnership); err != nil {
+		return fmt.Errorf("renew the Lease by which the age of watches is known: %w", err)
+	}
+	return nil
+}
+
+// Fresh is true while watches are no older than MaxAge.
+func (p *Pulse) Fresh(ctx context.Context) bool {
+	lease := &coordinationv1.Lease{}
+	if err := p.Cache.Get(ctx, p.key(), lease); err != nil || lease.Spec.RenewTime == nil {
+		return false
+	}
+	return p.Clock.Since(lease.Spec.RenewTime.Time) <= MaxAge
+}
+
+// Reader reads from watches while they are fresh, and from the API server while they are not.
+type Reader struct {
+	Cache, Live client.Reader
+	// Fresh says which.
+	Fresh func(ctx context.Context) bool
+}
+
+// Get implements client.Reader.
+func (r Reader) Get(ctx context.Context, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
+	return r.now(ctx).Get(ctx, key, o, options...)
+}
+
+// List implements client.Reader.
+func (r Reader) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	return r.now(ctx).List(ctx, list, options...)
+}
+
+func (r Reader) now(ctx context.Context) client.Reader {
+	if r.Fresh(ctx) {
+		return r.Cache
+	}
+	return r.Live
+}
+
+var _ client.Reader = Reader{}

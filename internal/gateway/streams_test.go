@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+)
+
+// unending is a provider that sends one event and never ends, after an answer has begun or not.
+func unending(begun bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if begun {
+			w.Header().Set("Content-Type", stream)
+			_, _ = w.Write([]byte("event: ping\ndata: {}\n\n"))
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-r.Context().Done()
+	}
+}
+
+// revocations are all the ways in which a permission ends, and the reason that is told.
+var revocations = map[string]struct {
+	reason string
+	change func(context.Context, *stage) error
+}{
+	"the credential is deleted": {v1alpha1.ReasonCredentialNotFound, func(ctx context.Context, s *stage) error { return s.api.Delete(ctx, s.credential) }},
+	"the namespace is not allowed any more": {v1alpha1.ReasonCredentialNotAllowed, func(ctx context.Context, s *stage) error {
+		s.credential.Spec.Allow = nil
+		return s.api.Update(ctx, s.credential)
+	}},
+	"the Secret is deleted":   {v1alpha1.ReasonSecretNotFound, func(ctx context.Context, s *stage) error { return s.api.Delete(ctx, s.secret) }},
+	"the provider is deleted": {v1alpha1.ReasonProviderNotFound, func(ctx context.Context, s *stage) error { return s.api.Delete(ctx, s.provider) }},
+	"the pod has ended": {"NotLive", func(ctx context.Context, s *stage) error {
+		s.pod.Status.Phase = corev1.PodSucceeded
+		return s.api.Status().Update(ctx, s.pod)
+	}},
+	"the Session runs in another pod": {"NotLive", func(ctx context.Context, s *stage) error {
+		s.session.Status.PodUID = "another"
+		return s.api.Status().Update(ctx, s.session)
+	}},
+	"the key is of a kind that is not permitted any more": {v1alpha1.ReasonTokenKindDenied, func(ctx context.Context, s *stage) error {
+		s.credential.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonTokenKindDenied}}
+		return s.api.Update(ctx, s.credential)
+	}},
+}
+
+func TestI4RevocationCutsOpenStreams(t *testing.T) {
+	for name, r := range revocations {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, unending(true))
+			ctx, cancel := context.WithTimeout(t.Context(), patience) // a stream that is not cut must not hold the test up
+			defer cancel()
+			open, err := s.agent.Do(s.request(http.MethodPost, messages, "").WithContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.cutRevoked(t.Context(), true)
+			if err := r.change(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			s.cutRevoked(t.Context(), true)
+			if got := s.read(open, nil); !got.cut || ctx.Err() != nil {
+				t.Errorf("the stream was not cut: %q", got.body)
+			}
+			if events := strings.Join(s.told.list(), "\n"); !strings.Contains(events, "Warning "+r.reason+` Forward: Answers of provider "anthropic" were cut: `) {
+				t.Errorf("no event with reason %s:\n%s", r.reason, events)
+			}
+			s.counts("answers_cut_total{class=opencode,namespace=" + s.session.Namespace + ",provider=anthropic,reason=" + r.reason + ",} 1")
+		})
+	}
+}
+
+func TestRequestThatIsRevokedBeforeItsAnswerIsTold(t *testing.T) {
+	s := newStage(t, unending(false))
+	got := make(chan answer)
+	go func() { got <- s.post("") }()
+	s.eventually("the request at the provider", func() bool { return len(s.upstream.requests()) == 1 })
+	if err := s.api.Delete(t.Context(), s.credential); err != nil {
+		t.Fatal(err)
+	}
+	s.cutRevoked(t.Context(), true)
+	if a := <-got; a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, `ClusterCredential \"shared\" does not exist any more`) {
+		t.Errorf("got %s %s, want 403 and why", a.Status, a.body)
+	}
+}
+
+func TestNothingIsCutWhileTheAPIServerIsAway(t *testing.T) {
+	s := newStage(t, unending(true))
+	open, err := s.agent.Do(s.request(http.MethodPost, messages, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = open.Body.Close() }()
+	s.Cache, s.Identity.Cache, s.Live = away{s.api}, away{s.api}, away{s.api}
+	s.cutRevoked(t.Context(), true)
+	if events := s.told.list(); len(events) != 0 {
+		t.Errorf("cut: %v", events)
+	}
+}
