@@ -92,7 +92,7 @@ type Route struct {
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=160
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(/[A-Za-z0-9_.:*-]+)+$') && self.split('/').all(p, p != '.' && p != '..' && p.indexOf('*') == p.lastIndexOf('*'))`,message="path must begin with '/' and consist of parts of letters, digits, '_', '.', ':', '-', with at most one '*' in each, without '.' or '..'"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(/[A-Za-z0-9_.:*-]+)+$') && self.split('/').all(p, p != '.' && p != '..' && p.indexOf('*') == p.lastIndexOf('*'))`,message="path must begin with '/' and consist of parts of letters, digits, '_', '.', ':', '-', with at most one '*' in each, without '.' or '..'",reason=FieldValueForbidden
 	Path string `json:"path,omitempty"`
 }
 
@@ -124,14 +124,14 @@ type HeaderAuth struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9-]+$') && !(self.lowerAscii() in ['host', 'connection', 'content-length', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'cookie'])",message="header must be the name of a header for credentials: letters, digits and '-'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9-]+$') && !(self.lowerAscii() in ['host', 'connection', 'content-length', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'cookie'])",message="header must be the name of a header for credentials: letters, digits and '-'",reason=FieldValueForbidden
 	Header string `json:"header,omitempty"`
 	// prefix stands before the key, with a blank where one is wanted, such as "Bearer ". When unset, there is none.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+ ?$')",message="prefix must be a word, such as 'Bearer '"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+ ?$')",message="prefix must be a word, such as 'Bearer '",reason=FieldValueForbidden
 	Prefix string `json:"prefix,omitempty"`
 }
 
@@ -155,14 +155,14 @@ type TokenKind struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",message="name must consist of lower case letters, digits and '-'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",message="name must consist of lower case letters, digits and '-'",reason=FieldValueForbidden
 	Name string `json:"name,omitempty"`
 	// prefix is what keys of this kind begin with, such as sk-ant-api.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.-]+$') && self.size() <= 24",message="prefix must be the beginning of a kind of key, never a key: at most 24 letters, digits, '_', '.' and '-'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.-]+$') && self.size() <= 24",message="prefix must be the beginning of a kind of key, never a key: at most 24 letters, digits, '_', '.' and '-'",reason=FieldValueForbidden
 	Prefix string `json:"prefix,omitempty"`
 	// policy is Deny when keys of this kind must not be used. When unset, it is Allow.
 	//
@@ -173,6 +173,9 @@ type TokenKind struct {
 
 // TokenKindSubscription is the name of the kind of tokens that stand for a person's own subscription.
 const TokenKindSubscription = "subscription-token"
+
+// TokenKindUnknown is what status says of a key that is of none of the kinds of its provider. No kind can have that name, since names are in lower case.
+const TokenKindUnknown = "Unknown"
 
 // TokenPolicy says whether a kind of key may be used.
 //
@@ -199,7 +202,7 @@ type Endpoint struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="host must be a DNS name in lower case, without scheme, port or path"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="host must be a DNS name in lower case, without scheme, port or path",reason=FieldValueForbidden
 	Host string `json:"host,omitempty"`
 	// port is the TCP port. When unset, it is 443 for https and 80 for http.
 	//
@@ -217,7 +220,7 @@ type Endpoint struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=65536
-	// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN CERTIFICATE-----') && !self.contains('PRIVATE KEY')",message="caBundle must be certificates in PEM, without a private key"
+	// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN CERTIFICATE-----') && !self.contains('PRIVATE KEY')",message="caBundle must be certificates in PEM, without a private key",reason=FieldValueForbidden
 	CABundle string `json:"caBundle,omitempty"`
 }
 
@@ -309,7 +312,7 @@ type AgentFile struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._/-]+$') && self.split('/').all(p, p != '' && p != '.' && p != '..')",message="path must stay in the home: relative, of letters, digits, '.', '_', '-' and '/', without '.', '..' or empty parts"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._/-]+$') && self.split('/').all(p, p != '' && p != '.' && p != '..')",message="path must stay in the home: relative, of letters, digits, '.', '_', '-' and '/', without '.', '..' or empty parts",reason=FieldValueForbidden
 	Path string `json:"path,omitempty"`
 	// content is the text of the file.
 	//

@@ -99,7 +99,7 @@ const (
 	ReasonAccepted = "Accepted"
 	// ReasonSecretNotFound surfaces when the Secret of a credential, or the key in it, does not exist.
 	ReasonSecretNotFound = "SecretNotFound"
-	// ReasonSecretNotReadable surfaces when an admin has not permitted the gateway to read the Secret of a Credential.
+	// ReasonSecretNotReadable surfaces when an admin has not permitted the gateway to read the Secret of a Credential, or the gateway has not looked there yet.
 	ReasonSecretNotReadable = "SecretNotReadable"
 	// ReasonKeyMalformed surfaces when what the Secret holds cannot be a key: it is empty, or has blanks or a newline in it.
 	ReasonKeyMalformed = "KeyMalformed"
@@ -119,6 +119,9 @@ const (
 	ReasonWithinLimits = "WithinLimits"
 	// ReasonLimitReached surfaces on a credential, and in an event of the Session, when a request was refused because a limit left no room for it.
 	ReasonLimitReached = "LimitReached"
+	// ReasonCredentialPassedOver is the reason of the event that tells of a Session that uses an admin's credential, since its namespace's own cannot be
+	// used and its class permits that.
+	ReasonCredentialPassedOver = "CredentialPassedOver"
 	// ReasonQuotaExhausted surfaces when the provider says that the account has no credit.
 	ReasonQuotaExhausted = "QuotaExhausted"
 )

@@ -131,14 +131,14 @@ type SecretKeyReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="name must be the name of a Secret, never a key itself: lower case letters, digits, '-' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="name must be the name of a Secret, never a key itself: lower case letters, digits, '-' and '.'",reason=FieldValueForbidden
 	Name string `json:"name,omitempty"`
 	// key is the entry of the Secret's data that holds the API key, without a final newline.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._-]+$')",message="key must be the name of an entry of the Secret: letters, digits, '-', '_' and '.'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._-]+$')",message="key must be the name of an entry of the Secret: letters, digits, '-', '_' and '.'",reason=FieldValueForbidden
 	Key string `json:"key,omitempty"`
 }
 
@@ -158,7 +158,8 @@ type CredentialStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// tokenKind is the kind of the key, as the tokenKinds of its APIProvider tell it.
+	// tokenKind is the kind of the key, as the tokenKinds of its APIProvider tell it; Unknown for a key that is of none of them. It is unset while there is
+	// no key, and for Credentials, whose Secrets Sandkeep's keeper does not read.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -127,6 +127,12 @@ type ResolvedCredential struct {
 	//
 	// +required
 	Delivery Delivery `json:"delivery,omitempty"`
+	// passedOver says why a Credential of the namespace was not used in its place, which fallback Shared of the class permits. It is unset otherwise.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	PassedOver string `json:"passedOver,omitempty"`
 }
 
 // CredentialInUse is a credential as it was put on a request that the provider accepted.

@@ -17,7 +17,9 @@ import (
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.status.podName`,priority=1
 // +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.spec.model`,priority=1
-// +kubebuilder:printcolumn:name="Tokens",type=integer,JSONPath=`.status.usage.outputTokens`,priority=1
+// +kubebuilder:printcolumn:name="Credential",type=string,JSONPath=`.status.credentials[0].ref.name`,priority=1
+// +kubebuilder:printcolumn:name="Tokens-In",type=integer,JSONPath=`.status.usage.inputTokens`,priority=1
+// +kubebuilder:printcolumn:name="Tokens-Out",type=integer,JSONPath=`.status.usage.outputTokens`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 52",message="metadata.name must have at most 52 characters, so that the names of pods made from it stay within 63"
 type Session struct {
 	metav1.TypeMeta `json:",inline"`
@@ -79,7 +81,7 @@ type SessionSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=131072
-	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'\b(sk-|glpat-|AIza|github_pat_|gh[pousr]_|xox[abpr]-)[\w-]{20}|AKIA\w{16}|PRIVATE KEY-----')`,message="prompt must not contain a key; put it into a Secret and make a Credential for it"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'\b(sk-|glpat-|AIza|github_pat_|gh[pousr]_|xox[abpr]-)[\w-]{20}|AKIA\w{16}|PRIVATE KEY-----')`,message="prompt must not contain a key; put it into a Secret and make a Credential for it",reason=FieldValueForbidden
 	Prompt string `json:"prompt,omitempty"`
 	// model is passed to the agent as it is, such as anthropic/claude-sonnet-5. The part before the first slash, where it names a
 	// provider of the class, makes that provider's credential required. When unset, the agent chooses.
@@ -87,7 +89,7 @@ type SessionSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="model must not begin with '-'"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="model must not begin with '-'",reason=FieldValueForbidden
 	Model string `json:"model,omitempty"`
 	// repositories are cloned into the workspace before the agent starts, at most 10. No two have the same path, and none
 	// lies inside another. When unset, the workspace is empty.
@@ -98,8 +100,9 @@ type SessionSpec struct {
 	// +kubebuilder:validation:MaxItems=10
 	// +kubebuilder:validation:XValidation:rule=`[self.map(r, (has(r.path) ? r.path : r.url.endsWith('.git') ? r.url.substring(r.url.lastIndexOf('/') + 1, r.url.size() - 4) : r.url.substring(r.url.lastIndexOf('/') + 1)) + '/')].all(paths, paths.all(a, paths.exists_one(b, b.startsWith(a))))`,message="repositories must not have the same path, nor one inside another; set path to tell them apart"
 	Repositories []Repository `json:"repositories,omitempty"`
-	// credentials names the credential to use for a provider. When unset for a provider, a Credential of the namespace
-	// that is shared with it is used, the first by name.
+	// credentials names the credential to use for a provider. When unset for a provider, a Credential that the namespace shares is used, the first
+	// by name; where the namespace has none, a ClusterCredential that allows the namespace, by falling priority and then by name. Where it
+	// has one that cannot be used, fallback of the class decides.
 	//
 	// +optional
 	// +listType=map
@@ -169,24 +172,25 @@ const SessionModeTask SessionMode = "Task"
 
 // Repository is a git repository for the agent to work on.
 //
-// +kubebuilder:validation:XValidation:rule=`has(self.path) || self.url.matches(r'/\w[\w.-]*$')`,message="path must be set, since the last part of url is no name for a directory"
+// +kubebuilder:validation:XValidation:rule=`has(self.path) || self.url.matches(r'/\w[\w.-]*$') || !self.url.matches(r'^https?://[^@?#\s]*[^/@?#\s]$')`,message="path must be set, since the last part of url is no name for a directory"
 type Repository struct {
-	// url is where the repository is cloned from, by http or https, without credentials.
+	// url is where the repository is cloned from, by http or https. It has no login in it: for now only repositories that need none can be used.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="url must begin with https:// or http://"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@') && !self.contains('?') && !self.contains('#')",message="url must not contain credentials, a query or a fragment; make a Credential instead"
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z]+://[\w.:\[\]-]+(/[!-.0-~]+)+$')`,message="url must name a host and a repository, such as https://git.example.com/team/app.git"
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('http://') || self.startsWith('https://')",message="url must begin with https:// or http://",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('http') || !self.contains('@')",message="url must not contain a login; for now only repositories that need none can be used",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('http') || self.contains('@') || !self.contains('?') && !self.contains('#')",message="url must not contain a query or a fragment; for now only repositories that need no token can be used, and ref names a branch",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule=`!self.startsWith('http') || self.matches(r'[@?#]|^[a-z]+://[\w.:\[\]-]+(/[!-.0-~]+)+$')`,message="url must name a host and a repository, such as https://git.example.com/team/app.git",reason=FieldValueForbidden
 	URL string `json:"url,omitempty"`
 	// ref is the branch, tag or commit to start from. When unset, the default branch of the repository is used.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="ref must not begin with '-'"
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[^~^:?*\[\\\x00-\x20\x7f]+$') && !self.contains('..') && !self.contains('@{')`,message="ref must be the name of a branch or tag, or a commit"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="ref must not begin with '-'",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[^~^:?*\[\\\x00-\x20\x7f]+$') && !self.contains('..') && !self.contains('@{')`,message="ref must be the name of a branch or tag, or a commit",reason=FieldValueForbidden
 	Ref string `json:"ref,omitempty"`
 	// path is where the repository is put, relative to the workspace. When unset, it is the last part of url without .git;
 	// where that is no name for a directory, path is required.
@@ -194,9 +198,9 @@ type Repository struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="path must not begin with '-'"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && self.split('/').all(p, p != '' && p != '.' && p != '..')",message="path must stay in the workspace: relative, without '.', '..' or empty parts"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._/-]+$') && self.split('/').all(p, p.lowerAscii() != '.git')",message="path must consist of letters, digits, '.', '_', '-' and '/', and no part of it may be .git"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="path must not begin with '-'",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && self.split('/').all(p, p != '' && p != '.' && p != '..')",message="path must stay in the workspace: relative, without '.', '..' or empty parts",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._/-]+$') && self.split('/').all(p, p.lowerAscii() != '.git')",message="path must consist of letters, digits, '.', '_', '-' and '/', and no part of it may be .git",reason=FieldValueForbidden
 	Path string `json:"path,omitempty"`
 	// pushBranch is the branch to which what the agent made is committed and pushed at the end, never by force. When
 	// unset, nothing is pushed.
@@ -204,8 +208,8 @@ type Repository struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=200
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="pushBranch must not begin with '-'"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._/-]+$') && self.split('/').all(p, p != '' && !p.startsWith('.') && !p.endsWith('.lock') && !p.endsWith('.')) && !self.contains('..')",message="pushBranch must be the name of a branch, such as sandkeep/fix-login"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="pushBranch must not begin with '-'",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._/-]+$') && self.split('/').all(p, p != '' && !p.startsWith('.') && !p.endsWith('.lock') && !p.endsWith('.')) && !self.contains('..')",message="pushBranch must be the name of a branch, such as sandkeep/fix-login",reason=FieldValueForbidden
 	PushBranch string `json:"pushBranch,omitempty"`
 }
 

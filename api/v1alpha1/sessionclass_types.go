@@ -71,6 +71,13 @@ type SessionClassSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Credentials []ClassCredential `json:"credentials,omitempty"`
+	// fallback says what happens where a namespace has a Credential for a provider that cannot be used: with Never, a Session waits
+	// for it; with Shared, it uses a ClusterCredential that allows the namespace, and says so. What a Session names in
+	// spec.credentials, and what it once began to use, is never replaced. When unset, it is Never.
+	//
+	// +optional
+	// +kubebuilder:default=Never
+	Fallback Fallback `json:"fallback,omitempty"`
 	// logFormat is the form of the transcript that kubectl logs shows: Text for people, JSON for machines, one object a
 	// line. When unset, it is Text.
 	//
@@ -233,6 +240,17 @@ const (
 	RequirementRequired Requirement = "Required"
 	RequirementAnyOf    Requirement = "AnyOf"
 	RequirementOptional Requirement = "Optional"
+)
+
+// Fallback says whether somebody else pays where a namespace's own credential cannot be used.
+//
+// +kubebuilder:validation:Enum=Never;Shared
+type Fallback string
+
+// The answers.
+const (
+	FallbackNever  Fallback = "Never"
+	FallbackShared Fallback = "Shared"
 )
 
 // ClassLimits are defaults and maxima for Sessions of a class.

@@ -14,8 +14,8 @@ type EnvVar struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",message="name must consist of letters, digits and underscores, and must not begin with a digit"
-	// +kubebuilder:validation:XValidation:rule="!self.startsWith('SANDKEEP_')",message="name must not begin with SANDKEEP_, which is reserved"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_]*$')",message="name must consist of letters, digits and underscores, and must not begin with a digit",reason=FieldValueForbidden
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('SANDKEEP_')",message="name must not begin with SANDKEEP_, which is reserved",reason=FieldValueForbidden
 	Name string `json:"name,omitempty"`
 	// value is the value of the variable, as it is: nothing in it is expanded. When unset, the variable is set and empty.
 	//

@@ -18,6 +18,9 @@ type testCase struct {
 	name    string
 	objects []*unstructured.Unstructured
 	want    []string // each is a part of the refusal; from comments such as "# want: prompt must not be empty"
+	canary  []string // each must not be part of it: "# canary: sk-..."
+	// complaints is how many there must be; 0 for any number: "# complaints: 1"
+	complaints int
 }
 
 // server takes objects or refuses them. before is nil for a new object; what is taken is returned as it is stored.
@@ -48,6 +51,12 @@ func readCase(t *testing.T, path string) testCase {
 	for line := range strings.Lines(string(content)) {
 		if want, found := strings.CutPrefix(line, "# want: "); found {
 			c.want = append(c.want, strings.TrimSpace(want))
+		}
+		if canary, found := strings.CutPrefix(line, "# canary: "); found {
+			c.canary = append(c.canary, strings.TrimSpace(canary))
+		}
+		if line == "# complaints: 1\n" {
+			c.complaints = 1
 		}
 	}
 	return c
@@ -102,5 +111,19 @@ func checkInvalid(t *testing.T, s server, c testCase) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("refused with %q, want %q", err, want)
 		}
+	}
+	checkSaid(t, c, err.Error())
+}
+
+// checkSaid fails where a refusal repeats what may be a key, since it ends up in logs and tickets, or says more than was asked for.
+func checkSaid(t *testing.T, c testCase, refusal string) {
+	t.Helper()
+	for _, canary := range c.canary {
+		if strings.Contains(refusal, canary) {
+			t.Errorf("the refusal repeats %q: %s", canary, refusal)
+		}
+	}
+	if n := strings.Count(refusal, " must "); c.complaints > 0 && n != c.complaints {
+		t.Errorf("there are %d complaints, want %d: %s", n, c.complaints, refusal)
 	}
 }

@@ -63,6 +63,20 @@ func waysTested(files map[string]testCase, message string) []string {
 	return ways
 }
 
+// TestRefusalsDoNotRepeatTexts: the API server puts the value of a text that a rule refuses into its answer, unless the rule forbids it. People
+// paste keys into any field.
+func TestRefusalsDoNotRepeatTexts(t *testing.T) {
+	for kind, d := range readDefinitions(t) {
+		walk(d.schema(), "", func(path string, schema *apiextensionsv1.JSONSchemaProps) {
+			for _, rule := range schema.XValidations {
+				if schema.Type == "string" && (rule.Reason == nil || *rule.Reason != apiextensionsv1.FieldValueForbidden) {
+					t.Errorf("%s: the rule %q must have reason FieldValueForbidden", join(kind, path), rule.Message)
+				}
+			}
+		})
+	}
+}
+
 func TestMessagesTellWhatMustBe(t *testing.T) {
 	eachRule(t, func(path string, rule apiextensionsv1.ValidationRule) {
 		if !strings.Contains(rule.Message, " must ") {

@@ -430,6 +430,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: value
       type:
         scalar: string
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.Fallback
+  scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.HeaderAuth
   map:
     fields:
@@ -528,6 +530,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: method
       type:
         namedType: com.github.sandkeep.sandkeep.api.v1alpha1.CredentialMethod
+    - name: passedOver
+      type:
+        scalar: string
     - name: provider
       type:
         scalar: string
@@ -629,6 +634,10 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - provider
+    - name: fallback
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Fallback
+      default: Never
     - name: limits
       type:
         namedType: com.github.sandkeep.sandkeep.api.v1alpha1.ClassLimits

@@ -16,7 +16,8 @@ type CredentialStatusApplyConfiguration struct {
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
 	// conditions hold Ready, and Stalled while somebody has to change the spec.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// tokenKind is the kind of the key, as the tokenKinds of its APIProvider tell it.
+	// tokenKind is the kind of the key, as the tokenKinds of its APIProvider tell it; Unknown for a key that is of none of them. It is unset while there is
+	// no key, and for Credentials, whose Secrets Sandkeep's keeper does not read.
 	TokenKind *string `json:"tokenKind,omitempty"`
 	// revision identifies the key material; it changes with the Secret.
 	Revision *string `json:"revision,omitempty"`

@@ -7,7 +7,7 @@ package v1alpha1
 //
 // Repository is a git repository for the agent to work on.
 type RepositoryApplyConfiguration struct {
-	// url is where the repository is cloned from, by http or https, without credentials.
+	// url is where the repository is cloned from, by http or https. It has no login in it: for now only repositories that need none can be used.
 	URL *string `json:"url,omitempty"`
 	// ref is the branch, tag or commit to start from. When unset, the default branch of the repository is used.
 	Ref *string `json:"ref,omitempty"`

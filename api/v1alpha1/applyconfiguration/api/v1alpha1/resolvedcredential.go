@@ -21,6 +21,8 @@ type ResolvedCredentialApplyConfiguration struct {
 	Method *apiv1alpha1.CredentialMethod `json:"method,omitempty"`
 	// delivery says how the key reaches the agent.
 	Delivery *apiv1alpha1.Delivery `json:"delivery,omitempty"`
+	// passedOver says why a Credential of the namespace was not used in its place, which fallback Shared of the class permits. It is unset otherwise.
+	PassedOver *string `json:"passedOver,omitempty"`
 }
 
 // ResolvedCredentialApplyConfiguration constructs a declarative configuration of the ResolvedCredential type for use with
@@ -66,5 +68,13 @@ func (b *ResolvedCredentialApplyConfiguration) WithMethod(value apiv1alpha1.Cred
 // If called multiple times, the Delivery field is set to the value of the last call.
 func (b *ResolvedCredentialApplyConfiguration) WithDelivery(value apiv1alpha1.Delivery) *ResolvedCredentialApplyConfiguration {
 	b.Delivery = &value
+	return b
+}
+
+// WithPassedOver sets the PassedOver field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PassedOver field is set to the value of the last call.
+func (b *ResolvedCredentialApplyConfiguration) WithPassedOver(value string) *ResolvedCredentialApplyConfiguration {
+	b.PassedOver = &value
 	return b
 }

@@ -23,6 +23,10 @@ type SessionClassSpecApplyConfiguration struct {
 	Workspace *WorkspaceApplyConfiguration `json:"workspace,omitempty"`
 	// credentials are the providers that the agent can use. When unset, the agent gets no key at all.
 	Credentials []ClassCredentialApplyConfiguration `json:"credentials,omitempty"`
+	// fallback says what happens where a namespace has a Credential for a provider that cannot be used: with Never, a Session waits
+	// for it; with Shared, it uses a ClusterCredential that allows the namespace, and says so. What a Session names in
+	// spec.credentials, and what it once began to use, is never replaced. When unset, it is Never.
+	Fallback *apiv1alpha1.Fallback `json:"fallback,omitempty"`
 	// logFormat is the form of the transcript that kubectl logs shows: Text for people, JSON for machines, one object a
 	// line. When unset, it is Text.
 	LogFormat *apiv1alpha1.LogFormat `json:"logFormat,omitempty"`
@@ -72,6 +76,14 @@ func (b *SessionClassSpecApplyConfiguration) WithCredentials(values ...*ClassCre
 		}
 		b.Credentials = append(b.Credentials, *values[i])
 	}
+	return b
+}
+
+// WithFallback sets the Fallback field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Fallback field is set to the value of the last call.
+func (b *SessionClassSpecApplyConfiguration) WithFallback(value apiv1alpha1.Fallback) *SessionClassSpecApplyConfiguration {
+	b.Fallback = &value
 	return b
 }
 

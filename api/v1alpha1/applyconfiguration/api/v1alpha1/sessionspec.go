@@ -25,8 +25,9 @@ type SessionSpecApplyConfiguration struct {
 	// repositories are cloned into the workspace before the agent starts, at most 10. No two have the same path, and none
 	// lies inside another. When unset, the workspace is empty.
 	Repositories []RepositoryApplyConfiguration `json:"repositories,omitempty"`
-	// credentials names the credential to use for a provider. When unset for a provider, a Credential of the namespace
-	// that is shared with it is used, the first by name.
+	// credentials names the credential to use for a provider. When unset for a provider, a Credential that the namespace shares is used, the first
+	// by name; where the namespace has none, a ClusterCredential that allows the namespace, by falling priority and then by name. Where it
+	// has one that cannot be used, fallback of the class decides.
 	Credentials []SessionCredentialApplyConfiguration `json:"credentials,omitempty"`
 	// env is added to the environment of the agent, over the variables of the class. When unset, nothing is added.
 	Env []EnvVarApplyConfiguration `json:"env,omitempty"`
