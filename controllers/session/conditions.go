@@ -72,13 +72,24 @@ func resolvedMessage(s *v1alpha1.SessionStatus) string {
 	for _, c := range s.Credentials {
 		payers = append(payers, fmt.Sprintf("%s %s for %s", c.Ref.Kind, c.Ref.Name, c.Provider))
 	}
-	return "Paid by " + strings.Join(payers, ", ")
+	return "Paid by " + strings.Join(payers, ", ") + passedOver(s.Credentials)
+}
+
+// passedOver says which credentials of the namespace's own others were used for; empty where none were. A remedy in it comes last, since it may be a command.
+func passedOver(credentials []v1alpha1.ResolvedCredential) string {
+	var text string
+	for _, c := range credentials {
+		if c.PassedOver != "" {
+			text += fmt.Sprintf("; by fallback Shared of the class, since when the Session started: %s", c.PassedOver)
+		}
+	}
+	return text
 }
 
 func sandboxReady(p plan) verdict {
 	switch {
-	case p.phase == running:
-		return verdict{metav1.ConditionTrue, v1alpha1.ReasonRunning, p.message}
+	case p.phase == running, p.phase == hindered:
+		return verdict{metav1.ConditionTrue, v1alpha1.ReasonRunning, atWorkMessage(p.pod)}
 	case p.pod != nil:
 		return verdict{metav1.ConditionFalse, p.reason, p.message}
 	default:
@@ -99,7 +110,7 @@ func succeededCondition(p plan) verdict {
 		return verdict{metav1.ConditionTrue, v1alpha1.ReasonSucceeded, p.message}
 	case failed:
 		return verdict{metav1.ConditionFalse, p.reason, p.message}
-	case waiting, starting, running, stopping, suspended, retrying, impossible:
+	case waiting, starting, running, hindered, stopping, suspended, retrying, impossible:
 	}
 	return verdict{metav1.ConditionUnknown, v1alpha1.ReasonNotFinished, "The Session has not finished"}
 }
@@ -118,7 +129,7 @@ func reconciling(p plan) *verdict {
 		return &verdict{metav1.ConditionTrue, v1alpha1.ReasonRetrying, p.message}
 	case starting, stopping:
 		return &verdict{metav1.ConditionTrue, p.reason, p.message}
-	case waiting, running, suspended, succeeded, failed, impossible:
+	case waiting, running, hindered, suspended, succeeded, failed, impossible:
 	}
 	return nil
 }

@@ -25,9 +25,7 @@ import (
 // ofOtherKinds are the reasons that no Session shows.
 var ofOtherKinds = []string{
 	v1alpha1.ReasonAccepted, v1alpha1.ReasonInvalidTemplate,
-	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSecretNotReadable, v1alpha1.ReasonKeyMalformed, v1alpha1.ReasonTokenKindDenied, v1alpha1.ReasonSubscriptionTokenRefused,
-	v1alpha1.ReasonEndpointsChanged, v1alpha1.ReasonKeyRejected, v1alpha1.ReasonRateLimited, v1alpha1.ReasonQuotaExhausted,
-	v1alpha1.ReasonKeyEchoed, // of an event
+	v1alpha1.ReasonKeyEchoed, v1alpha1.ReasonCredentialPassedOver, // of events
 }
 
 // TestReasons wants that every reason of a condition is a constant of the API, and that every such constant is produced by a scenario.

@@ -3,11 +3,17 @@ package session
 import (
 	corev1 "k8s.io/api/core/v1"
 
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/contract"
 )
 
-// announce emits an event for a transition of Ready: what a person who reads kubectl describe wants to see happen.
-func (r *Reconciler) announce(w *world, p plan) {
+// announce emits an event for a transition of Ready: what a person who reads kubectl describe wants to see happen. That somebody else pays than the
+// namespace itself is worth one of its own, once.
+func (r *Reconciler) announce(w *world, p plan, status v1alpha1.SessionStatus) {
+	if text := passedOver(status.Credentials); text != "" && len(w.session.Status.Credentials) == 0 {
+		r.Recorder.Eventf(w.session, nil, corev1.EventTypeWarning, v1alpha1.ReasonCredentialPassedOver, "Reconcile", "%s",
+			contract.OneLine(resolvedMessage(&status), maxConditionMessage))
+	}
 	if w.wasReady().Reason == p.reason {
 		return
 	}
@@ -17,7 +23,7 @@ func (r *Reconciler) announce(w *world, p plan) {
 // eventType is Warning for what somebody may have to do something about.
 func eventType(ph phase) string {
 	switch ph {
-	case waiting, retrying, failed, impossible:
+	case waiting, hindered, retrying, failed, impossible:
 		return corev1.EventTypeWarning
 	case starting, running, stopping, suspended, succeeded:
 	}

@@ -102,19 +102,41 @@ func (w *world) deadlineMessage() string {
 	return message
 }
 
-func podWorking(w *world, _ time.Time) *plan {
-	pod := w.live()
+// credentialLost leaves the agent at work: its requests may be answered again at any time.
+func credentialLost(w *world, _ time.Time) *plan {
+	pod := w.working()
 	if pod == nil {
 		return nil
 	}
-	ending := sandbox.AgentEnded(pod) && w.wasReady().Reason == v1alpha1.ReasonRunning // the pod itself ends a moment later
-	if !sandbox.Working(pod) && !ending {
+	missing := credential.Lost(w.credentialWorld(w.pinOf(pod)))
+	if missing == nil {
 		return nil
 	}
 	return &plan{
-		phase: running, pod: pod, reason: v1alpha1.ReasonRunning,
-		message: fmt.Sprintf("The agent is at work in pod %q", pod.Name),
+		phase: hindered, pod: pod, reason: missing.Reason, missing: missing,
+		message: fmt.Sprintf("The agent in pod %q goes on by itself once its credential works again. %s", pod.Name, missing.Message),
 	}
+}
+
+func podWorking(w *world, _ time.Time) *plan {
+	pod := w.working()
+	if pod == nil {
+		return nil
+	}
+	return &plan{phase: running, pod: pod, reason: v1alpha1.ReasonRunning, message: atWorkMessage(pod)}
+}
+
+func atWorkMessage(pod *corev1.Pod) string {
+	return fmt.Sprintf("The agent is at work in pod %q", pod.Name)
+}
+
+// working is the live pod while its agent is at work, or nil. When the agent has ended, the pod itself ends a moment later.
+func (w *world) working() *corev1.Pod {
+	pod := w.live()
+	if pod == nil || !sandbox.Working(pod) && (!sandbox.AgentEnded(pod) || !atWork(w.session)) {
+		return nil
+	}
+	return pod
 }
 
 func podOutdated(w *world, _ time.Time) *plan {

@@ -226,19 +226,41 @@ func (r *Reconciler) observeGateway(ctx context.Context, w *world) error {
 }
 
 // waitingSessions maps a class, provider or credential to the Sessions that may have waited for it: those whose agent is not at work. The limits of
-// a class hold for those at work as well.
+// a class hold for those at work as well, and so does what becomes of a credential that the gateway holds for them.
 func (r *Reconciler) waitingSessions(ctx context.Context, o client.Object) []reconcile.Request {
 	namespace := o.GetNamespace()
 	if r.isGatewayCA(o) {
 		namespace = metav1.NamespaceAll
 	}
 	class, isClass := o.(*v1alpha1.SessionClass)
-	return r.unfinished(ctx, namespace, func(s *v1alpha1.Session) bool { return !atWork(s) || (isClass && s.Status.ClassName == class.Name) })
+	return r.unfinished(ctx, namespace, func(s *v1alpha1.Session) bool {
+		return !atWork(s) || isClass && s.Status.ClassName == class.Name || dependsOn(s, o)
+	})
 }
 
-// sessionsIn maps a namespace, whose labels may have changed, to the Sessions in it that may have waited for that.
+// dependsOn is true for a Session that was given a credential by Proxy, and o is that, its provider, or the namespace that must be allowed it.
+func dependsOn(s *v1alpha1.Session, o client.Object) bool {
+	return slices.ContainsFunc(s.Status.Credentials, func(c v1alpha1.ResolvedCredential) bool {
+		if c.Delivery != v1alpha1.DeliveryProxy {
+			return false
+		}
+		switch o.(type) {
+		case *v1alpha1.Credential:
+			return c.Ref == v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindCredential, Name: o.GetName()}
+		case *v1alpha1.ClusterCredential:
+			return c.Ref == v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindClusterCredential, Name: o.GetName()}
+		case *v1alpha1.APIProvider:
+			return c.Provider == o.GetName()
+		case *corev1.Namespace:
+			return c.Ref.Kind == v1alpha1.CredentialKindClusterCredential
+		}
+		return false
+	})
+}
+
+// sessionsIn maps a namespace, whose labels may have changed, to the Sessions in it that may have waited for that, or run on what that allowed.
 func (r *Reconciler) sessionsIn(ctx context.Context, o client.Object) []reconcile.Request {
-	return r.unfinished(ctx, o.GetName(), func(s *v1alpha1.Session) bool { return !atWork(s) })
+	return r.unfinished(ctx, o.GetName(), func(s *v1alpha1.Session) bool { return !atWork(s) || dependsOn(s, o) })
 }
 
 // unfinished are those Sessions of a namespace, or of all, that have not ended and that are meant.
@@ -353,10 +375,15 @@ func (w *world) newestConfig() *corev1.ConfigMap {
 
 // resolve chooses the credentials of the next run.
 func (w *world) resolve() ([]credential.Resolved, *credential.Missing) {
-	return credential.Resolve(credential.World{
+	return credential.Resolve(w.credentialWorld(w.pin()))
+}
+
+// credentialWorld is what a decision about credentials is made from.
+func (w *world) credentialWorld(pin []v1alpha1.ResolvedCredential) credential.World {
+	return credential.World{
 		Session: w.session, Class: w.class, Namespace: w.namespace, Providers: w.providers,
-		Credentials: w.credentials, ClusterCredentials: w.clusterCredentials, Pinned: w.pin(),
-	})
+		Credentials: w.credentials, ClusterCredentials: w.clusterCredentials, Pinned: pin,
+	}
 }
 
 // terms are the times that hold for the Session. Where its class is gone, the limits count with which its last run was made.

@@ -21,6 +21,7 @@ const (
 	waiting    phase = iota // for somebody else: a class, a credential, room in a quota
 	starting                // a pod exists and its agent is not at work yet
 	running                 // the agent is at work
+	hindered                // the agent is at work, and its credential does not work for now
 	stopping                // the pod is on its way out
 	suspended               // spec.suspend, and no pod
 	retrying                // between a failure and the next run
@@ -73,6 +74,7 @@ var checks = []check{
 	podLeaving,           // the live pod was deleted, by us or by somebody else
 	suspendAsked,         // there is a live pod, and spec.suspend says that there should be none
 	deadlinePassed,       // it took longer than activeDeadlineSeconds
+	credentialLost,       // the agent is at work, and something is wrong with the credential that it uses through the gateway
 	podWorking,           // the agent is at work
 	podOutdated,          // it cannot start, and what it was made from has been mended since
 	podStarting,          // or it will be

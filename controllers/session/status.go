@@ -39,7 +39,7 @@ func (r *Reconciler) report(ctx context.Context, w *world, p plan, now time.Time
 	if err != nil {
 		return fmt.Errorf("write the status of the Session: %w", err)
 	}
-	r.announce(w, p)
+	r.announce(w, p, status)
 	r.Metrics.transition(w, p, status)
 	return nil
 }
@@ -79,7 +79,7 @@ func statusFor(w *world, p plan, now time.Time) v1alpha1.SessionStatus {
 		recordEnd(&s, p, now)
 	case suspended:
 		s.StartTime, s.NextRunTime = nil, nil // the deadline counts anew from the resumption, as for a Job
-	case waiting, starting, running, stopping, retrying, impossible:
+	case waiting, starting, running, hindered, stopping, retrying, impossible:
 	}
 	setConditions(&s, w, p, now)
 	return s

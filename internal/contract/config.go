@@ -202,6 +202,8 @@ type Credential struct {
 	// for DeliveryProxy.
 	SecretName string `json:"secretName,omitempty"`
 	SecretKey  string `json:"secretKey,omitempty"`
+	// PassedOver says why a credential of the namespace's own is not used in its place; the manager remembers it, the sandbox has no use for it.
+	PassedOver string `json:"passedOver,omitempty"`
 }
 
 // EnvVar is one plain variable.

@@ -24,6 +24,8 @@ type Resolved struct {
 	Source   v1alpha1.CredentialSource
 	Method   v1alpha1.CredentialMethod
 	Delivery v1alpha1.Delivery
+	// PassedOver says why a credential of the namespace's own is not used in its place, where the class permits that; else it is empty.
+	PassedOver string
 }
 
 // Missing says what a Session has to wait for. Reason is a condition reason, Message tells the user what to do.
@@ -58,13 +60,15 @@ func Resolve(w World) ([]Resolved, *Missing) {
 	}
 	var chosen []Resolved
 	var wanting *Missing // of the AnyOf providers: one whose credential cannot be used before one that has none
-	enough := false
+	var answers []int    // which of chosen answer AnyOf
 	for _, need := range w.needs() {
 		r, missing := w.find(need)
 		switch {
 		case missing == nil:
+			if need.Requirement == v1alpha1.RequirementAnyOf {
+				answers = append(answers, len(chosen))
+			}
 			chosen = append(chosen, r)
-			enough = enough || need.Requirement == v1alpha1.RequirementAnyOf
 		case need.Requirement == v1alpha1.RequirementRequired:
 			return nil, missing
 		case need.Requirement == v1alpha1.RequirementAnyOf:
@@ -73,10 +77,45 @@ func Resolve(w World) ([]Resolved, *Missing) {
 			}
 		}
 	}
-	if wanting != nil && !enough {
+	switch {
+	case wanting == nil:
+		return chosen, nil
+	case len(answers) == 0:
 		return nil, w.noneOf(wanting)
 	}
+	return w.byFallback(chosen, answers)
+}
+
+// byFallback is what the class makes of answers to AnyOf with which only admins pay, while the namespace has a credential of its own for another of
+// those providers that cannot be used.
+func (w World) byFallback(chosen []Resolved, answers []int) ([]Resolved, *Missing) {
+	var ofOwn *Missing
+	for _, need := range w.needs() {
+		if need.Requirement != v1alpha1.RequirementAnyOf {
+			continue
+		}
+		own, missing := w.firstUsable(need, w.shared(need.Provider))
+		if own != nil {
+			return chosen, nil
+		}
+		ofOwn = cmp.Or(ofOwn, missing)
+	}
+	switch {
+	case ofOwn == nil:
+		return chosen, nil
+	case w.Class.Spec.Fallback != v1alpha1.FallbackShared:
+		return nil, w.heldBack(ofOwn)
+	}
+	first := &chosen[answers[0]]
+	first.PassedOver = cmp.Or(first.PassedOver, ofOwn.Message)
 	return chosen, nil
+}
+
+// heldBack is what a Session waits for whose class forbids that an admin's credential takes the place of the namespace's own. The remedy comes last, since
+// it may be a command.
+func (w World) heldBack(missing *Missing) *Missing {
+	return &Missing{missing.Reason, fmt.Sprintf("Class %q has fallback Never, so no ClusterCredential takes the place of the namespace's own: %s",
+		w.Class.Name, missing.Message)}
 }
 
 // pinned looks up again what an earlier run was given.
@@ -87,17 +126,20 @@ func (w World) pinned() ([]Resolved, *Missing) {
 		if missing != nil {
 			return nil, missing
 		}
+		r.PassedOver = p.PassedOver
 		chosen = append(chosen, r)
 	}
 	return chosen, nil
 }
 
 // needs is the class's list with the provider of spec.model, and every provider that the Session names a credential for, made Required. Once
-// the model says which provider is used, AnyOf has been answered, and the others are Optional.
+// model or credentials say which provider is used, AnyOf has been answered, and the others are Optional.
 func (w World) needs() []v1alpha1.ClassCredential {
 	needs := slices.Clone(w.Class.Spec.Credentials)
 	ofModel, _, _ := strings.Cut(w.Session.Spec.Model, "/")
-	named := slices.ContainsFunc(needs, func(n v1alpha1.ClassCredential) bool { return n.Provider == ofModel })
+	named := slices.ContainsFunc(needs, func(n v1alpha1.ClassCredential) bool {
+		return n.Provider == ofModel || n.Requirement == v1alpha1.RequirementAnyOf && w.choice(n.Provider) != nil
+	})
 	for i := range needs {
 		switch {
 		case needs[i].Provider == ofModel, w.choice(needs[i].Provider) != nil:
@@ -133,26 +175,44 @@ func (w World) unusableChoice() *Missing {
 }
 
 // find chooses the credential for one provider: the Session's own choice, else the first that is usable of those that the namespace shares,
-// by name, and then of those that an admin allows it, by priority and name.
+// by name, and then of those that an admin allows it, by priority and name. Where the namespace has one that is not usable, the class says whether an
+// admin's takes its place.
 func (w World) find(need v1alpha1.ClassCredential) (Resolved, *Missing) {
 	if ref := w.choice(need.Provider); ref != nil {
 		return w.use(need.Provider, *ref, need.Delivery)
 	}
-	candidates := append(w.shared(need.Provider), w.allowed(need.Provider)...)
-	if len(candidates) == 0 {
+	own, ofOwn := w.firstUsable(need, w.shared(need.Provider))
+	if own != nil {
+		return *own, nil
+	}
+	admins, ofAdmins := w.firstUsable(need, w.allowed(need.Provider))
+	switch {
+	case ofOwn == nil && ofAdmins == nil && admins == nil:
 		return Resolved{}, &Missing{v1alpha1.ReasonCredentialNotFound, fmt.Sprintf(
 			"No credential for provider %q in namespace %q; create a Credential there, or ask an admin for a ClusterCredential that allows the namespace",
 			need.Provider, w.Session.Namespace)}
+	case admins == nil:
+		return Resolved{}, cmp.Or(ofOwn, ofAdmins)
+	case ofOwn == nil:
+		return *admins, nil
+	case w.Class.Spec.Fallback != v1alpha1.FallbackShared:
+		return Resolved{}, w.heldBack(ofOwn)
 	}
+	admins.PassedOver = ofOwn.Message
+	return *admins, nil
+}
+
+// firstUsable is the first of a list that can be used, or nil with what is missing of the first; both are nil for an empty list.
+func (w World) firstUsable(need v1alpha1.ClassCredential, refs []v1alpha1.CredentialReference) (*Resolved, *Missing) {
 	var first *Missing
-	for _, ref := range candidates {
+	for _, ref := range refs {
 		r, missing := w.use(need.Provider, ref, need.Delivery)
 		if missing == nil {
-			return r, nil
+			return &r, nil
 		}
 		first = cmp.Or(first, missing)
 	}
-	return Resolved{}, first
+	return nil, first
 }
 
 // shared lists the credentials that the namespace shares for a provider, by name.

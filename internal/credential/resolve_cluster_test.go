@@ -22,6 +22,7 @@ type admins struct {
 	own       []*build.CredentialBuilder
 	pinned    []v1alpha1.ResolvedCredential
 	delivery  v1alpha1.Delivery // Proxy when empty
+	fallback  v1alpha1.Fallback
 }
 
 func (a admins) world() World {
@@ -33,7 +34,7 @@ func (a admins) world() World {
 		s.class = class().Credential("anthropic", required, a.delivery)
 	}
 	w := s.world()
-	w.Namespace = a.namespace
+	w.Namespace, w.Class.Spec.Fallback = a.namespace, a.fallback
 	for _, c := range a.cluster {
 		w.ClusterCredentials = append(w.ClusterCredentials, *c.Obj())
 	}
@@ -55,6 +56,16 @@ func org(name string) *build.ClusterCredentialBuilder {
 }
 
 func orgs(list ...*build.ClusterCredentialBuilder) []*build.ClusterCredentialBuilder { return list }
+
+const (
+	shared   = v1alpha1.FallbackShared
+	heldBack = `Class "opencode" has fallback Never, so no ClusterCredential takes the place of the namespace's own: `
+)
+
+// unreadable is a Credential of the namespace that is not usable until an admin does something.
+func unreadable(name string) []*build.CredentialBuilder {
+	return []*build.CredentialBuilder{build.Credential(name).NotReady("SecretNotReadable", "Ask an admin")}
+}
 
 func ownOne(name string) []*build.CredentialBuilder {
 	return []*build.CredentialBuilder{build.Credential(name).Ready()}
@@ -89,11 +100,23 @@ func allowedSituations() map[string]struct {
 		"no priority before a negative one":         {admins{namespace: team(), cluster: orgs(org("a").Priority(-1), org("b"))}, chosen("anthropic: b by Proxy")},
 		"of one priority the first by name":         {admins{namespace: team(), cluster: orgs(org("c").Priority(2), org("b").Priority(2), org("a"))}, chosen("anthropic: b by Proxy")},
 		"the namespace's own before every priority": {admins{namespace: team(), cluster: orgs(org("a").Priority(9)), own: ownOne("z")}, chosen("anthropic: z by Proxy")},
-		"an admin's where the own one is not ready": {
-			admins{namespace: team(), cluster: orgs(org("z")), own: []*build.CredentialBuilder{build.Credential("a")}}, chosen("anthropic: z by Proxy"),
+		"an admin's where the own one is not ready, and the class permits that": {
+			admins{namespace: team(), cluster: orgs(org("z")), own: []*build.CredentialBuilder{build.Credential("a")}, fallback: shared}, chosen("anthropic: z by Proxy"),
 		},
-		"an admin's where the own one is for Env only": {
-			admins{namespace: team(), cluster: orgs(org("z")), own: []*build.CredentialBuilder{ready("a", "anthropic")}}, chosen("anthropic: z by Proxy"),
+		"an admin's where the own one is for Env only, and the class permits that": {
+			admins{namespace: team(), cluster: orgs(org("z")), own: []*build.CredentialBuilder{ready("a", "anthropic")}, fallback: shared}, chosen("anthropic: z by Proxy"),
+		},
+		"the own one that is ready, also where the class permits others": {
+			admins{namespace: team(), cluster: orgs(org("z")), own: append(ownOne("b"), build.Credential("a")), fallback: shared}, chosen("anthropic: b by Proxy"),
+		},
+		"the Session's choice of an admin's, whatever the own one is like": {
+			admins{session: session().ClusterCredential("anthropic", "z"), namespace: team(), cluster: orgs(org("z")), own: []*build.CredentialBuilder{build.Credential("a")}},
+			chosen("anthropic: z by Proxy"),
+		},
+		"an admin's where the own one is not shared": {
+			admins{namespace: team(), cluster: orgs(org("z")), own: []*build.CredentialBuilder{
+				build.Credential("a").With(func(c *v1alpha1.Credential) { c.Spec.Sharing = "Owner" }),
+			}}, chosen("anthropic: z by Proxy"),
 		},
 		"the next one where the first is refused": {
 			admins{namespace: team(), cluster: orgs(org("a").Priority(1).NotReady("KeyRejected", "Because"), org("b"))}, chosen("anthropic: b by Proxy"),
@@ -149,6 +172,26 @@ func forbiddenSituations() map[string]struct {
 		"the pinned one no longer allows":             {admins{namespace: team(), cluster: orgs(org("a").Allow("team-b"), org("b")), pinned: pinOf("ClusterCredential", "a", proxy)}, notAllowed},
 		"the pinned one is asked for the key itself":  {admins{namespace: team(), cluster: orgs(org("a")), pinned: pinOf("ClusterCredential", "a", env)}, notForEnv},
 		"the own one lists no delivery, and so Proxy": {admins{namespace: team(), own: ownOne("a"), delivery: file}, missing("CredentialNotAllowed", `Credential "a" does not permit delivery File, which class "opencode" asks for; add it to spec.deliveries or choose another class`)},
+		"the own one is not ready, and the class does not say that an admin may pay": {
+			admins{namespace: team(), cluster: orgs(org("z")), own: unreadable("a")},
+			missing("CredentialNotReady", heldBack+`Credential "a" is not ready: Ask an admin`),
+		},
+		"the own one is not ready, and the class says that an admin must not pay": {
+			admins{namespace: team(), cluster: orgs(org("z")), own: unreadable("a"), fallback: v1alpha1.FallbackNever},
+			missing("CredentialNotReady", heldBack+`Credential "a" is not ready: Ask an admin`),
+		},
+		"the own one is for Env only, and the class does not say that an admin may pay": {
+			admins{namespace: team(), cluster: orgs(org("z")), own: []*build.CredentialBuilder{ready("a", "anthropic")}},
+			missing("CredentialNotAllowed", heldBack+`Credential "a" does not permit delivery Proxy, which class "opencode" asks for; add it to spec.deliveries or choose another class`),
+		},
+		"the own one is not ready, and there is none that could take its place": {
+			admins{namespace: team(), cluster: orgs(org("z").Allow("team-b")), own: unreadable("a")},
+			missing("CredentialNotReady", `Credential "a" is not ready: Ask an admin`),
+		},
+		"neither the own one nor an admin's is ready": {
+			admins{namespace: team(), cluster: orgs(org("z").NotReady("KeyRejected", "Because")), own: unreadable("a"), fallback: shared},
+			missing("CredentialNotReady", `Credential "a" is not ready: Ask an admin`),
+		},
 		"it is not ready": {
 			admins{namespace: team(), cluster: orgs(org("a").NotReady("KeyRejected", "The provider refused the key"))},
 			missing("CredentialNotReady", `ClusterCredential "a" is not ready: The provider refused the key`),
@@ -211,6 +254,58 @@ func TestWhoseCredentialItIsIsTold(t *testing.T) {
 			c.want.Provider, c.want.Delivery, c.want.Method = got[0].Provider, proxy, v1alpha1.CredentialMethodAPIKey
 			if diff := cmp.Diff(c.want, got[0]); diff != "" {
 				t.Errorf("resolved (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// anyOfTwo is a class that needs one of two providers; the namespace has a Credential for anthropic, and an admin one for openai.
+func anyOfTwo(own *build.CredentialBuilder, fallback v1alpha1.Fallback) World {
+	w := admins{namespace: team(), cluster: orgs(org("z").Provider("openai")), own: []*build.CredentialBuilder{own}, fallback: fallback}.world()
+	w.Class.Spec.Credentials = class().Credential("anthropic", anyOf, proxy).Credential("openai", anyOf, proxy).Obj().Spec.Credentials
+	return w
+}
+
+// TestAnotherProviderDoesNotMakeAnAdminPayUnsaid: of several providers one is enough, but not to hide that the namespace's own key does not work.
+func TestAnotherProviderDoesNotMakeAnAdminPayUnsaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		World
+		want answer
+	}{
+		"fallback Never":      {anyOfTwo(unreadable("a")[0], ""), missing("CredentialNotReady", heldBack+`Credential "a" is not ready: Ask an admin`)},
+		"fallback Shared":     {anyOfTwo(unreadable("a")[0], shared), chosen("openai: z by Proxy")},
+		"the own one works":   {anyOfTwo(ownOne("a")[0], ""), chosen("anthropic: a by Proxy", "openai: z by Proxy")},
+		"there is no own one": {anyOfTwo(ownOne("a")[0].Provider("google"), ""), chosen("openai: z by Proxy")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, ask(c.World)); diff != "" {
+				t.Errorf("answer (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhoWasPassedOverIsTold(t *testing.T) {
+	const why = `Credential "a" is not ready: Ask an admin`
+	pinned := pinOf(v1alpha1.CredentialKindClusterCredential, "z", proxy)
+	pinned[0].PassedOver = why
+	for name, c := range map[string]struct {
+		World
+		want string
+	}{
+		"the own one is not ready":       {admins{namespace: team(), cluster: orgs(org("z")), own: unreadable("a"), fallback: shared}.world(), why},
+		"of another provider":            {anyOfTwo(unreadable("a")[0], shared), why},
+		"it was, when the Session began": {admins{namespace: team(), cluster: orgs(org("z")), own: ownOne("a"), pinned: pinned}.world(), why},
+		"the own one is ready":           {admins{namespace: team(), cluster: orgs(org("z")), own: ownOne("a"), fallback: shared}.world(), ""},
+		"there is no own one":            {admins{namespace: team(), cluster: orgs(org("z")), fallback: shared}.world(), ""},
+		"the Session itself chose the admin's": {
+			admins{session: session().ClusterCredential("anthropic", "z"), namespace: team(), cluster: orgs(org("z")), own: unreadable("a"), fallback: shared}.world(), "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, missing := Resolve(c.World)
+			if missing != nil || len(got) == 0 || got[0].PassedOver != c.want {
+				t.Errorf("resolved %+v, missing %v; want %q passed over", got, missing, c.want)
 			}
 		})
 	}

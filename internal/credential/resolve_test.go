@@ -174,6 +174,9 @@ func chosenSituations() map[string]struct {
 				[]*build.CredentialBuilder{ready("o", "openai"), ready("a", "anthropic")}, nil},
 			chosen("anthropic: a by Env", "openai: o by File"),
 		},
+		"a choice for one of any is enough, whatever the others lack": {
+			situation{session().Credential("openai", "o"), both, two, []*build.CredentialBuilder{ready("o", "openai")}, nil}, chosen("openai: o by File"),
+		},
 		"what is pinned stays, whatever else there is": {
 			situation{session(), class().Credential("anthropic", required, file), two, shared("a", "z"),
 				[]v1alpha1.ResolvedCredential{pin("anthropic", "z", env)}}, chosen("anthropic: z by Env"),

@@ -24,6 +24,8 @@ const (
 	// (pkg/kubelet/kuberuntime, MaxPodTerminationMessageLogLength).
 	maxTerminationMessage      = 4096
 	maxTerminationMessageOfPod = 12288
+	// maxPassedOver is the most that a status says of a credential that was passed over, in bytes.
+	maxPassedOver = 1024
 )
 
 // ConfigInput is what the configuration of a run is made from.
@@ -85,7 +87,7 @@ func PinOf(c contract.Config) []v1alpha1.ResolvedCredential {
 			Ref:      v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKind(cred.Kind), Name: cred.Name},
 			Source:   v1alpha1.CredentialSource(cred.Source),
 			Method:   v1alpha1.CredentialMethod(cred.Method),
-			Delivery: v1alpha1.Delivery(cred.Delivery),
+			Delivery: v1alpha1.Delivery(cred.Delivery), PassedOver: cred.PassedOver,
 		})
 	}
 	return pin
@@ -116,6 +118,7 @@ func credentials(resolved []credential.Resolved, agent string) []contract.Creden
 			BaseURL:  baseURL(r.Provider.Spec.Endpoints[0]),
 			Env:      env, Files: files,
 			SecretName: r.Secret.Name, SecretKey: r.Secret.Key,
+			PassedOver: contract.OneLine(r.PassedOver, maxPassedOver),
 		}
 		if r.Delivery == v1alpha1.DeliveryProxy {
 			c.BaseURL, c.SecretName, c.SecretKey = "http://"+contract.ProxyAddress+"/"+r.Provider.Name, "", ""

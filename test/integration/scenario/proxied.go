@@ -1,10 +1,13 @@
 package scenario
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,7 +21,7 @@ import (
 func proxied() []Scenario {
 	return []Scenario{
 		gatewayNotReady(), namespaceNotNamed(), namespaceNotLabelled(), chosenButNotAllowed(), deletedBeforeRun(), deletedBetweenRuns(),
-		gatewaySawWork(), gatewayIsLate(), gatewaySawNothing(), gatewaySawAnEarlierRun(),
+		ownNotReady(), passedOver(), gatewaySawWork(), gatewayIsLate(), gatewaySawNothing(), gatewaySawAnEarlierRun(),
 	}
 }
 
@@ -149,6 +152,68 @@ func deletedBetweenRuns() Scenario {
 				Also: []Fact{run(2), paidBy("org")},
 			},
 		},
+	}
+}
+
+// ownUnreadable is a credential of the namespace's own that an admin has to do something for.
+func ownUnreadable() *build.CredentialBuilder {
+	return build.Credential("own").NotReady(v1alpha1.ReasonSecretNotReadable, "The gateway may not read the Secret; ask an admin")
+}
+
+func ownNotReady() Scenario {
+	return Scenario{
+		Name: "a namespace's own credential is not ready, and nobody else's takes its place", InMemory: judgedByOthers,
+		Given: append(withGateway(), ownUnreadable().Obj()),
+		Steps: []Step{
+			{
+				When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonCredentialNotReady),
+				Also: []Fact{says("has fallback Never"), says(`Credential "own" is not ready: The gateway may not read the Secret; ask an admin`), run(0), pods()},
+			},
+			{
+				When: "the admin has done it", Do: []Action{judged(build.Credential("own").Ready().Obj())}, Want: Starting(v1alpha1.ReasonStarting),
+				Also: []Fact{paidBy("own"), passedOverFor("")},
+			},
+		},
+	}
+}
+
+func passedOver() Scenario {
+	const why = `Credential "own" is not ready: The gateway may not read the Secret; ask an admin`
+	lenient := careful().With(func(c *v1alpha1.SessionClass) { c.Spec.Fallback = v1alpha1.FallbackShared })
+	return Scenario{
+		Name: "a namespace's own credential is not ready, and the class lets an admin's take its place", InMemory: judgedByOthers,
+		Given: []client.Object{lenient.Obj(), anthropic(), org().Obj(), bundle(), ownUnreadable().Obj()},
+		Steps: []Step{
+			{
+				When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Starting(v1alpha1.ReasonStarting),
+				Also: []Fact{paidBy("org"), passedOverFor(why)},
+			},
+			atWork(),
+			{
+				When: "the own one becomes ready, and the node is drained",
+				Do:   []Action{judged(build.Credential("own").Ready().Obj()), podEnds(drained)}, Want: Retrying(v1alpha1.FailureNodeLost),
+				Also: []Fact{paidBy("org"), passedOverFor(why)},
+			},
+			{
+				When: "the time of the next run comes", Do: []Action{pass(time.Second)}, Want: Starting(v1alpha1.ReasonStarting),
+				Also: []Fact{run(2), paidBy("org"), passedOverFor(why)},
+			},
+		},
+	}
+}
+
+// passedOverFor wants that the Session says for good why another credential pays than the namespace's own.
+func passedOverFor(why string) Fact {
+	return func(s Seen) string {
+		var have string
+		for _, c := range s.Session.Status.Credentials {
+			have += c.PassedOver
+		}
+		said := value(meta.FindStatusCondition(s.Session.Status.Conditions, v1alpha1.ConditionCredentialsResolved)).Message
+		if !strings.Contains(said, why) || strings.Contains(said, "fallback") != (why != "") {
+			return fmt.Sprintf("CredentialsResolved says %q, want %q in it", said, why)
+		}
+		return differs("passed over", why, have)
 	}
 }
 

@@ -66,6 +66,9 @@ func Running() State {
 	return s
 }
 
+// Refused is a Session with an agent at work whose credential does not work; reason says why.
+func Refused(reason string) State { return unfinished(metav1.ConditionFalse, reason) }
+
 // Suspended is a Session that has no pod because nobody wants one.
 func Suspended() State {
 	s := unfinished(metav1.ConditionTrue, v1alpha1.ReasonSuspended)
@@ -165,6 +168,8 @@ var (
 	ofKeys    = []string{
 		v1alpha1.ReasonCredentialNotFound, v1alpha1.ReasonCredentialNotReady, v1alpha1.ReasonCredentialNotAllowed,
 		v1alpha1.ReasonProviderNotFound, v1alpha1.ReasonProviderNotReady,
+		v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSecretNotReadable, v1alpha1.ReasonKeyMalformed, v1alpha1.ReasonTokenKindDenied,
+		v1alpha1.ReasonSubscriptionTokenRefused, v1alpha1.ReasonEndpointsChanged, v1alpha1.ReasonKeyRejected, v1alpha1.ReasonRateLimited, v1alpha1.ReasonQuotaExhausted,
 	}
 )
 
