@@ -51,11 +51,17 @@ func told(replica string, o observation.Observation) *corev1.ConfigMap {
 	}
 }
 
+// notLooked is the verdict on a key that the gateway may read and has not looked for.
+var notLooked = acceptance.Verdict{
+	Reason: v1alpha1.ReasonSecretNotReadable, Message: `The gateway may read Secret "anthropic-key", and looks there within seconds; ` +
+		`where that does not happen, ask an admin to look at it: kubectl -n sandkeep-system get pods`,
+}
+
 func TestACredentialIsJudged(t *testing.T) {
 	given := acceptance.Accepted(`Sessions get key "key" of Secret "anthropic-key"; whether it is there shows when one starts`)
-	readable := acceptance.Accepted(`The gateway may read key "key" of Secret "anthropic-key"; whether it is there shows when a Session uses it`)
+	readable := acceptance.Accepted(`The gateway has found key "key" in Secret "anthropic-key"`)
 	notReadable := acceptance.Verdict{
-		Reason: v1alpha1.ReasonSecretNotReadable, Message: `The gateway may not read Secret "anthropic-key"; ask an admin to run: ` + grant,
+		Reason: v1alpha1.ReasonSecretNotReadable, Message: `The gateway may not read Secret "anthropic-key"; ask an admin to run this, which shows here within 36 s: ` + grant,
 	}
 	notFound := acceptance.Verdict{
 		Reason:  v1alpha1.ReasonProviderNotFound,
@@ -70,12 +76,18 @@ func TestACredentialIsJudged(t *testing.T) {
 		"Proxy needs an admin's": {
 			Object: own().Deliveries(v1alpha1.DeliveryProxy).Obj(), Others: provider, Want: notReadable, Again: 30 * time.Second,
 		},
-		"an admin has given it": {Object: own().Obj(), Others: provider, Permits: granted, Want: readable, Again: time.Minute},
+		"an admin has given it, and the gateway has not looked": {Object: own().Obj(), Others: provider, Permits: granted, Want: notLooked, Again: time.Minute},
+		"an admin has given it, and the gateway has looked": {
+			Object: own().Obj(), Others: append(provider, found("a", "", 1)), Permits: granted, Want: readable, Again: time.Minute,
+		},
+		"the key was good, and the gateway is a new one": {
+			Object: own().NotReady(v1alpha1.ReasonRateLimited, "Wait").Obj(), Others: provider, Permits: granted, Want: readable, Again: time.Minute,
+		},
 		"an admin has given it for another Secret": {
 			Object: own().Secret("other", "key").Obj(), Others: provider, Permits: granted,
 			Want: acceptance.Verdict{
 				Reason:  v1alpha1.ReasonSecretNotReadable,
-				Message: `The gateway may not read Secret "other"; ask an admin to run: ` + strings.ReplaceAll(grant, "anthropic-key", "other"),
+				Message: `The gateway may not read Secret "other"; ask an admin to run this, which shows here within 36 s: ` + strings.ReplaceAll(grant, "anthropic-key", "other"),
 			},
 			Again: 30 * time.Second,
 		},
@@ -97,7 +109,7 @@ func TestACredentialIsJudged(t *testing.T) {
 		},
 		"the key was refused twice": {
 			Object:  own().Obj(),
-			Others:  append(provider, told("a", observation.Observation{Revision: "7", RejectedTimes: []time.Time{noon.Add(-time.Second), noon}, LastUsedTime: noon})),
+			Others:  append(provider, told("a", observation.Observation{Revision: "7", RejectedTimes: []time.Time{noon.Add(-time.Second), noon}, LastUsedTime: noon, Look: observation.Look{Time: noon, Generation: 1}})),
 			Permits: granted,
 			Want: acceptance.Verdict{Reason: v1alpha1.ReasonKeyRejected,
 				Message: "The provider refused the key twice; put a good one into the Secret, which is tried again at 07:13:09 UTC"},
@@ -106,16 +118,90 @@ func TestACredentialIsJudged(t *testing.T) {
 		"the key was refused long ago, and may be another one by now": {
 			Object: own().Obj(),
 			Others: append(provider, told("a", observation.Observation{
-				Revision: "7", RejectedTimes: []time.Time{noon.Add(-time.Hour), noon.Add(-time.Hour)}, LastUsedTime: noon.Add(-time.Hour),
+				Revision: "7", RejectedTimes: []time.Time{noon.Add(-time.Hour), noon.Add(-time.Hour)}, LastUsedTime: noon.Add(-time.Hour), Look: observation.Look{Time: noon.Add(-2 * time.Hour), Generation: 1},
 			})),
 			Permits: granted, Want: readable, Again: time.Minute,
 		},
 	})
 }
 
+// found is what a replica of the gateway found of the key some seconds ago.
+func found(replica string, fault observation.Fault, secondsAgo int) *corev1.ConfigMap {
+	return told(replica, observation.Observation{Look: observation.Look{
+		Time: noon.Add(-time.Duration(secondsAgo) * time.Second), Generation: 1, Fault: fault,
+	}})
+}
+
+const (
+	putKey    = `printf %s "$KEY" | kubectl -n team-a create secret generic anthropic-key --from-file=key=/dev/stdin`
+	putAgain  = putKey + " --dry-run=client -o yaml | kubectl replace -f -"
+	noKeyText = `Entry "key" of Secret "anthropic-key" in namespace "team-a" is no key: it is empty, or has a blank or a newline in it or at its end ` +
+		`(--from-file keeps the newline at the end of a file); put the bare key there: ` + putAgain
+)
+
+// TestWhatTheGatewayFindsIsTold: nobody else may look at the Secret, and a Session should wait for a key that is missing, not fail.
+func TestWhatTheGatewayFindsIsTold(t *testing.T) {
+	noSecret := acceptance.Verdict{Reason: v1alpha1.ReasonSecretNotFound, Message: `Secret "anthropic-key" not found in namespace "team-a"; create it: ` + putKey}
+	noEntry := acceptance.Verdict{
+		Reason: v1alpha1.ReasonSecretNotFound, Message: `Secret "anthropic-key" in namespace "team-a" has no entry "key"; put the key there: ` + putAgain,
+	}
+	noKey := acceptance.Verdict{Reason: v1alpha1.ReasonKeyMalformed, Message: noKeyText}
+	good := acceptance.Accepted(`The gateway has found key "key" in Secret "anthropic-key"`)
+	given := acceptance.Accepted(`Sessions get key "key" of Secret "anthropic-key"; whether it is there shows when one starts`)
+	older := told("a", observation.Observation{Look: observation.Look{Time: noon, Generation: 0, Fault: observation.FaultSecretMissing}})
+	cases := map[string]acceptancetest.Case[*v1alpha1.Credential]{}
+	for name, c := range map[string]struct {
+		told []client.Object
+		want acceptance.Verdict
+	}{
+		"a key":                        {[]client.Object{found("a", "", 1)}, good},
+		"no Secret":                    {[]client.Object{found("a", observation.FaultSecretMissing, 1)}, noSecret},
+		"no entry":                     {[]client.Object{found("a", observation.FaultEntryMissing, 1)}, noEntry},
+		"no key":                       {[]client.Object{found("a", observation.FaultKeyMalformed, 1)}, noKey},
+		"it was mended, and one knows": {[]client.Object{found("a", observation.FaultSecretMissing, 9), found("b", "", 1)}, good},
+		"it was broken, and one knows": {[]client.Object{found("a", observation.FaultKeyMalformed, 1), found("b", "", 9)}, noKey},
+		"it was another Secret":        {[]client.Object{older}, notLooked},
+	} {
+		cases[name] = acceptancetest.Case[*v1alpha1.Credential]{
+			Object: own().Obj(), Others: append(c.told, build.Provider("anthropic").Obj()), Permits: granted, Want: c.want, Again: time.Minute,
+		}
+	}
+	cases["the gateway need not look"] = acceptancetest.Case[*v1alpha1.Credential]{
+		Object: own().Deliveries(v1alpha1.DeliveryEnv, v1alpha1.DeliveryFile).Obj(), Want: given,
+		Others: []client.Object{build.Provider("anthropic").Obj(), found("a", observation.FaultSecretMissing, 1)},
+	}
+	acceptancetest.Verdicts(t, reconcilerFor, cases)
+}
+
+// TestWhatWasFoundIsRememberedUntilANewGatewayLooks: Sessions that wait for a key must not all start because the gateway was restarted.
+func TestWhatWasFoundIsRememberedUntilANewGatewayLooks(t *testing.T) {
+	broken := own().NotReady(v1alpha1.ReasonKeyMalformed, noKeyText)
+	for name, c := range map[string]struct {
+		object *v1alpha1.Credential
+		told   []client.Object
+		want   string
+	}{
+		"nobody has looked yet":       {broken.Obj(), nil, v1alpha1.ReasonKeyMalformed},
+		"one has looked":              {broken.Obj(), []client.Object{found("b", "", 1)}, v1alpha1.ReasonAccepted},
+		"it names another key by now": {broken.With(func(c *v1alpha1.Credential) { c.Generation = 2 }).Obj(), nil, v1alpha1.ReasonSecretNotReadable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := acceptancetest.NewStage(t, append(c.told, c.object, build.Provider("anthropic").Obj())...)
+			s.Permits = granted
+			if _, err := acceptancetest.Again(t, s, reconcilerFor(s.Base()), c.object); err != nil {
+				t.Fatal(err)
+			}
+			ready := acceptancetest.Now(t, s, c.object).Status.Conditions[0]
+			if ready.Reason != c.want || c.want == v1alpha1.ReasonKeyMalformed && ready.Message != noKeyText {
+				t.Errorf("Ready says %s %q, want %s", ready.Reason, ready.Message, c.want)
+			}
+		})
+	}
+}
+
 func TestTheRevisionIsTheOneThatTheGatewayUsedLast(t *testing.T) {
 	s := acceptancetest.NewStage(t, own().Obj(), build.Provider("anthropic").Obj(),
-		told("a", observation.Observation{Revision: "7", LastUsedTime: noon.Add(-time.Minute)}), told("b", observation.Observation{Revision: "8", LastUsedTime: noon}))
+		told("a", observation.Observation{Revision: "7", LastUsedTime: noon.Add(-time.Minute)}), told("b", observation.Observation{Revision: "8", LastUsedTime: noon, Look: observation.Look{Time: noon, Generation: 1}}))
 	s.Permits = granted
 	r := reconcilerFor(s.Base())
 	for range 2 {
@@ -160,6 +246,7 @@ func TestACredentialIsAcceptedOnceWhatItNeedsIsThere(t *testing.T) {
 		func() error { return nil },
 		func() error { return s.Client.Create(t.Context(), build.Provider("anthropic").Obj()) },
 		func() error { s.Permits = granted; return nil },
+		func() error { return s.Client.Create(t.Context(), found("a", "", 1)) },
 		func() error { s.Permits = nil; return nil },
 		func() error { return s.Client.Delete(t.Context(), build.Provider("anthropic").Obj()) },
 	} {
@@ -171,11 +258,11 @@ func TestACredentialIsAcceptedOnceWhatItNeedsIsThere(t *testing.T) {
 		}
 	}
 	notFound := `Warning ProviderNotFound: APIProvider "anthropic" not found; ask an admin to create it, or make a new Credential for another provider`
-	notReadable := `Warning SecretNotReadable: The gateway may not read Secret "anthropic-key"; ask an admin to run: ` + grant
+	notReadable := `Warning SecretNotReadable: The gateway may not read Secret "anthropic-key"; ask an admin to run this, which shows here within 36 s: ` + grant
 	want := []string{
 		notFound,
 		notReadable,
-		`Normal Accepted: The gateway may read key "key" of Secret "anthropic-key"; whether it is there shows when a Session uses it`,
+		`Normal Accepted: The gateway has found key "key" in Secret "anthropic-key"`,
 		notReadable,
 		notFound,
 	}

@@ -79,6 +79,14 @@ func (w world) byProxy() bool {
 	return len(deliveries) == 0 || slices.Contains(deliveries, v1alpha1.DeliveryProxy)
 }
 
+// look is what a gateway that may read the Secret found there, by the spec as it is; false where none has looked.
+func (w world) look() (observation.Look, bool) {
+	if !w.byProxy() || !w.readable {
+		return observation.Look{}, false
+	}
+	return observation.LastLook(w.observed, w.credential.Generation)
+}
+
 // others are the deliveries beside Proxy, sorted.
 func (w world) others() []string {
 	var others []string

@@ -2,12 +2,16 @@ package credential
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
 	"github.com/sandkeep/sandkeep/controllers/keyhealth"
 	"github.com/sandkeep/sandkeep/internal/keep"
+	"github.com/sandkeep/sandkeep/internal/observation"
 )
 
 // checks are what may be wrong with a Credential before its provider is asked.
@@ -15,6 +19,10 @@ var checks = []keyhealth.Check[world]{
 	providerMissing,   // the APIProvider does not exist
 	hostsChanged,      // the provider names a host that the key was not made for
 	secretNotReadable, // nothing but Proxy is permitted, and the gateway may not read the Secret
+	keyNotFound,       // the gateway found no key
+	keyMalformed,      // what it found cannot be a key
+	notLookedAnew,     // no gateway that runs has looked, and one that is gone found something wrong
+	notLookedYet,      // no gateway has looked at all
 }
 
 func providerMissing(w world) *acceptance.Verdict {
@@ -33,11 +41,64 @@ func secretNotReadable(w world) *acceptance.Verdict {
 	if !w.byProxy() || w.readable || len(w.others()) > 0 {
 		return nil
 	}
-	return keyhealth.Complain(v1alpha1.ReasonSecretNotReadable, "The gateway may not read Secret %q; ask an admin to run: %s", w.ref().Name, w.command())
+	return keyhealth.Complain(v1alpha1.ReasonSecretNotReadable, "The gateway may not read Secret %q; ask an admin to run this, which shows here within %d s: %s",
+		w.ref().Name, int((1+jitter)*recheckWaiting.Seconds()), w.command())
 }
 
-// accepted is the message of a Credential with which nothing is wrong. Whether the Secret exists is not looked at: the keeper has no rights on it, and
-// who needs the key says when it is missing.
+func keyNotFound(w world) *acceptance.Verdict {
+	switch look, _ := w.look(); look.Fault {
+	case observation.FaultSecretMissing:
+		return keyhealth.Complain(v1alpha1.ReasonSecretNotFound, "Secret %q not found in namespace %q; create it: %s",
+			w.ref().Name, w.credential.Namespace, w.key("create"))
+	case observation.FaultEntryMissing:
+		return keyhealth.Complain(v1alpha1.ReasonSecretNotFound, "Secret %q in namespace %q has no entry %q; put the key there: %s",
+			w.ref().Name, w.credential.Namespace, w.ref().Key, w.key("replace"))
+	default:
+		return nil
+	}
+}
+
+func keyMalformed(w world) *acceptance.Verdict {
+	if look, _ := w.look(); look.Fault != observation.FaultKeyMalformed {
+		return nil
+	}
+	return keyhealth.Complain(v1alpha1.ReasonKeyMalformed, "Entry %q of Secret %q in namespace %q is no key: it is empty, or has a blank or a newline in it or at its end "+
+		"(--from-file keeps the newline at the end of a file); put the bare key there: %s", w.ref().Key, w.ref().Name, w.credential.Namespace, w.key("replace"))
+}
+
+// notLookedAnew keeps what was found when all gateways are new, as after an upgrade: the next look is seconds away, and Sessions that wait for the key would
+// all start.
+func notLookedAnew(w world) *acceptance.Verdict {
+	before := w.credential.Status
+	ready := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
+	_, looked := w.look()
+	if !w.byProxy() || !w.readable || looked || ready == nil || ready.ObservedGeneration != w.credential.Generation ||
+		!slices.Contains([]string{v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonKeyMalformed}, ready.Reason) {
+		return nil
+	}
+	return &acceptance.Verdict{Reason: ready.Reason, Message: ready.Message}
+}
+
+// seenBefore are the reasons of credentials whose key somebody has seen.
+var seenBefore = []string{
+	v1alpha1.ReasonAccepted, v1alpha1.ReasonKeyRejected, v1alpha1.ReasonRateLimited, v1alpha1.ReasonQuotaExhausted, v1alpha1.ReasonEndpointsChanged,
+}
+
+// notLookedYet lets nobody use a key that nobody has seen: a Session would start at once, and fail where there is none.
+func notLookedYet(w world) *acceptance.Verdict {
+	ready := meta.FindStatusCondition(w.credential.Status.Conditions, v1alpha1.ConditionReady)
+	_, looked := w.look()
+	seen := ready != nil && ready.ObservedGeneration == w.credential.Generation && slices.Contains(seenBefore, ready.Reason)
+	if !w.byProxy() || !w.readable || len(w.others()) > 0 || looked || seen {
+		return nil
+	}
+	return keyhealth.Complain(v1alpha1.ReasonSecretNotReadable,
+		"The gateway may read Secret %q, and looks there within seconds; where that does not happen, ask an admin to look at it: kubectl -n %s get pods",
+		w.ref().Name, v1alpha1.NamespaceSystem)
+}
+
+// accepted is the message of a Credential with which nothing is wrong. The keeper has no rights on the Secret: of Proxy the gateway says what it found, of the
+// other deliveries a Session says when the key is missing.
 func accepted(w world) string {
 	ref := w.ref()
 	switch {
@@ -47,10 +108,20 @@ func accepted(w world) string {
 		return fmt.Sprintf("Sessions get key %q of Secret %q by %s; for Proxy, ask an admin to run: %s",
 			ref.Key, ref.Name, strings.Join(w.others(), " or "), w.command())
 	}
-	return fmt.Sprintf("The gateway may read key %q of Secret %q; whether it is there shows when a Session uses it", ref.Key, ref.Name)
+	return fmt.Sprintf("The gateway has found key %q in Secret %q", ref.Key, ref.Name)
 }
 
 func (w world) ref() v1alpha1.SecretKeyReference { return w.credential.Spec.APIKey.SecretRef }
+
+// key is the command that puts the key into the Secret without a newline at its end; verb is create or replace. The key stays out of arguments, which others
+// can read.
+func (w world) key(verb string) string {
+	create := fmt.Sprintf(`printf %%s "$KEY" | kubectl -n %s create secret generic %s --from-file=%s=/dev/stdin`, w.credential.Namespace, w.ref().Name, w.ref().Key)
+	if verb == "create" {
+		return create
+	}
+	return create + " --dry-run=client -o yaml | kubectl replace -f -"
+}
 
 // command lets the gateway read the one Secret. RBAC restricts by resourceNames in Roles only, so each Secret has one of its own.
 func (w world) command() string {

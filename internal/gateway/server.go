@@ -108,6 +108,7 @@ func (s *Server) Start(ctx context.Context) error {
 		s.Pulse.Run(counting, func(err error) { s.Log.Error(err, "The API server is read for each request until this works again") })
 	})
 	counted.Go(func() { s.guardStreams(counting) })
+	counted.Go(func() { s.scout(ctx) })
 	defer func() { stopCounting(); counted.Wait() }()
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,

@@ -21,6 +21,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway/echo"
 	"github.com/sandkeep/sandkeep/internal/gateway/grant"
 	"github.com/sandkeep/sandkeep/internal/keep"
+	"github.com/sandkeep/sandkeep/internal/observation"
 )
 
 // Bounds of connections to providers.
@@ -140,7 +141,11 @@ func (k *keys) read(ctx context.Context, s *Server, g grant.Grant) (key, revisio
 		reader = s.Cache
 	}
 	secret := &corev1.Secret{}
-	if err := reader.Get(ctx, client.ObjectKey{Namespace: g.SecretNamespace, Name: g.Secret.Name}, secret); err != nil {
+	err := reader.Get(ctx, client.ObjectKey{Namespace: g.SecretNamespace, Name: g.Secret.Name}, secret)
+	if fault, known := faultOf(secret, err, g.Secret.Key); known && g.Ref.Kind == v1alpha1.CredentialKindCredential {
+		s.Witness.Looked(observation.Ref{Kind: g.Ref.Kind, Namespace: g.SecretNamespace, Name: g.Ref.Name}, g.Generation, fault)
+	}
+	if err != nil {
 		return "", "", keyProblem(err, g)
 	}
 	if g.SecretNamespace == v1alpha1.NamespaceKeys && secret.Type != v1alpha1.SecretTypeAPIKey {

@@ -17,7 +17,7 @@ const (
 	// ConfigMapKey is the entry that holds them.
 	ConfigMapKey = "observations.json"
 
-	// MaxEntries is how many credentials one replica can speak of; those used last are kept.
+	// MaxEntries is how many credentials one replica can speak of; those used or looked for last are kept.
 	MaxEntries = 1024
 	// maxSize is the most that is read, in bytes; a ConfigMap has 1 MiB.
 	maxSize = 1 << 20
@@ -40,7 +40,7 @@ type document struct {
 func Encode(all []Observation) string {
 	kept := slices.Clone(all)
 	if len(kept) > MaxEntries {
-		slices.SortStableFunc(kept, func(a, b Observation) int { return b.LastUsedTime.Compare(a.LastUsedTime) })
+		slices.SortStableFunc(kept, func(a, b Observation) int { return b.latest().Compare(a.latest()) })
 		kept = kept[:MaxEntries]
 	}
 	for i := range kept {
@@ -81,6 +81,9 @@ func withoutText(err error) error {
 }
 
 func (o Observation) plausible() bool {
+	if !slices.Contains([]Fault{"", FaultSecretMissing, FaultEntryMissing, FaultKeyMalformed}, o.Look.Fault) {
+		return false
+	}
 	named := o.Name != "" && len(o.Name) <= maxName && len(o.Namespace) <= maxName && len(o.Revision) <= maxRevision && len(o.Limit) <= maxLimit
 	switch o.Kind {
 	case v1alpha1.CredentialKindClusterCredential:
@@ -91,9 +94,15 @@ func (o Observation) plausible() bool {
 	return false
 }
 
+// latest is when the replica last had to do with the credential.
+func (o Observation) latest() time.Time { return later(o.LastUsedTime, o.Look.Time) }
+
 // inUTC has its times in UTC, so that replicas write alike whatever their zone.
 func (o Observation) inUTC() Observation {
-	for _, t := range []*time.Time{&o.AcceptedTime, &o.RateLimitedTime, &o.RateLimitedUntil, &o.QuotaExhaustedTime, &o.LastUsedTime, &o.KeyEchoedTime, &o.LimitReachedTime, &o.LimitedUntil} {
+	for _, t := range []*time.Time{
+		&o.AcceptedTime, &o.RateLimitedTime, &o.RateLimitedUntil, &o.QuotaExhaustedTime, &o.LastUsedTime, &o.KeyEchoedTime, &o.Look.Time,
+		&o.LimitReachedTime, &o.LimitedUntil,
+	} {
 		*t = t.UTC()
 	}
 	o.RejectedTimes = slices.Clone(o.RejectedTimes)

@@ -18,7 +18,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			Ref: shared, Revision: "7", AcceptedTime: at(1), RejectedTimes: []time.Time{at(2), at(3)}, RateLimitedTime: at(4), RateLimitedUntil: at(5),
 			QuotaExhaustedTime: at(6), LastUsedTime: at(7), KeyEchoedTime: at(8),
 		},
-		{Ref: Ref{Kind: v1alpha1.CredentialKindCredential, Namespace: "team-a", Name: "own"}},
+		{Ref: Ref{Kind: v1alpha1.CredentialKindCredential, Namespace: "team-a", Name: "own"}, Look: Look{Time: at(9), Generation: 3, Fault: FaultEntryMissing}},
 	}
 	text := Encode(all)
 	got, err := Decode(text)
@@ -84,6 +84,7 @@ func TestHostileTextIsReadWithCare(t *testing.T) {
 		"a Credential without a namespace":     {`{"credentials":[{"kind":"Credential","name":"c"}]}`, 0, ""},
 		"a name that is too long":              {`{"credentials":[{"kind":"ClusterCredential","name":"` + strings.Repeat("n", 254) + `"}]}`, 0, ""},
 		"a revision that is too long":          {`{"credentials":[{"kind":"ClusterCredential","name":"c","revision":"` + strings.Repeat("1", 65) + `"}]}`, 0, ""},
+		"an unknown fault":                     {`{"credentials":[{"kind":"ClusterCredential","name":"c","look":{"fault":"sk-ant-canary"}}]}`, 0, ""},
 		"a bad entry does not hide a good one": {`{"credentials":[{},{"kind":"ClusterCredential","name":"c"}]}`, 1, ""},
 		"more than a gateway writes":           {`{"credentials":[` + strings.Join(many, ",") + `]}`, MaxEntries, ""},
 		"larger than a ConfigMap":              {strings.Repeat(" ", maxSize+1), 0, "the observations are larger than a gateway writes them"},

@@ -36,6 +36,25 @@ func (r Ref) Compare(other Ref) int {
 	return cmp.Or(cmp.Compare(r.Kind, other.Kind), cmp.Compare(r.Namespace, other.Namespace), cmp.Compare(r.Name, other.Name))
 }
 
+// Fault is what a gateway found wrong with the key that a Credential of a namespace names: nobody else of Sandkeep's may look.
+type Fault string
+
+// The faults; an empty one is none.
+const (
+	FaultSecretMissing Fault = "SecretMissing"
+	FaultEntryMissing  Fault = "EntryMissing"
+	FaultKeyMalformed  Fault = "KeyMalformed"
+)
+
+// Look is what a gateway found when it looked for a key.
+type Look struct {
+	// Time is when it first found what it found last.
+	Time time.Time `json:"time,omitzero"`
+	// Generation is that of the Credential by which it looked.
+	Generation int64 `json:"generation,omitempty"`
+	Fault      Fault `json:"fault,omitempty"`
+}
+
 // Observation is what one replica saw of one credential. A zero time is something that was not seen. All times but RateLimitedUntil and
 // LimitedUntil are in the past.
 type Observation struct {
@@ -61,6 +80,8 @@ type Observation struct {
 	LimitReachedTime time.Time `json:"limitReachedTime,omitzero"`
 	LimitedUntil     time.Time `json:"limitedUntil,omitzero"`
 	Limit            string    `json:"limit,omitempty"`
+	// Look is the last look for the key, at a Credential of a namespace.
+	Look Look `json:"look,omitzero"`
 }
 
 // Of are the observations of one credential among those of all replicas.
@@ -82,6 +103,17 @@ func Newest(of []Observation) string {
 	return slices.MaxFunc(of, func(a, b Observation) int {
 		return cmp.Or(a.LastUsedTime.Compare(b.LastUsedTime), cmp.Compare(a.Revision, b.Revision))
 	}).Revision
+}
+
+// LastLook is the last look of any replica by a generation of a Credential, and false where none has looked by that.
+func LastLook(of []Observation, generation int64) (Look, bool) {
+	var last Look
+	for _, o := range of {
+		if o.Look.Generation == generation && o.Look.Time.After(last.Time) {
+			last = o.Look
+		}
+	}
+	return last, !last.Time.IsZero()
 }
 
 // Merge makes one observation of a revision from those of the replicas: the newest of each fact. What belongs to another revision does not count, and

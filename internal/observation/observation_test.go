@@ -175,3 +175,28 @@ func TestOfPicksOneCredential(t *testing.T) {
 		t.Errorf("observations (-want +got):\n%s", diff)
 	}
 }
+
+func TestTheLastLookOfAnyReplicaCounts(t *testing.T) {
+	looked := func(second int, generation int64, fault Fault) Observation {
+		return Observation{Ref: shared, Look: Look{Time: at(second), Generation: generation, Fault: fault}}
+	}
+	cases := map[string]struct {
+		of   []Observation
+		want Fault
+		some bool
+	}{
+		"none":                    {nil, "", false},
+		"nobody has looked":       {[]Observation{{Ref: shared, LastUsedTime: at(1)}}, "", false},
+		"by another generation":   {[]Observation{looked(1, 1, FaultSecretMissing)}, "", false},
+		"one":                     {[]Observation{looked(1, 2, FaultSecretMissing)}, FaultSecretMissing, true},
+		"the last, which is good": {[]Observation{looked(1, 2, FaultSecretMissing), looked(3, 2, ""), looked(2, 2, FaultEntryMissing)}, "", true},
+		"the last, which is bad":  {[]Observation{looked(4, 2, FaultKeyMalformed), looked(3, 2, "")}, FaultKeyMalformed, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got, some := LastLook(c.of, 2); got.Fault != c.want || some != c.some {
+				t.Errorf("got %+v %v, want %q %v", got, some, c.want, c.some)
+			}
+		})
+	}
+}

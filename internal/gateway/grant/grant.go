@@ -25,6 +25,8 @@ type World struct {
 type Grant struct {
 	Provider *v1alpha1.APIProvider
 	Ref      v1alpha1.CredentialReference
+	// Generation is that of the credential.
+	Generation int64
 	// Endpoint is where the request goes.
 	Endpoint v1alpha1.Endpoint
 	// SecretNamespace and Secret say where the key is.
@@ -83,7 +85,10 @@ func For(w World, provider string) (Grant, *Refusal) {
 	if refusal := unusable(pin.Ref, p.status); refusal != nil {
 		return Grant{}, refusal
 	}
-	g := Grant{Provider: w.Provider, Ref: pin.Ref, Endpoint: endpoint, SecretNamespace: p.secretNamespace, Secret: p.secret, Header: "Authorization", Prefix: "Bearer ", Limits: p.limits}
+	g := Grant{
+		Provider: w.Provider, Ref: pin.Ref, Generation: p.generation, Endpoint: endpoint, SecretNamespace: p.secretNamespace, Secret: p.secret,
+		Header: "Authorization", Prefix: "Bearer ", Limits: p.limits,
+	}
 	if auth := w.Provider.Spec.Auth; auth != nil && auth.APIKey != nil {
 		g.Header, g.Prefix = auth.APIKey.Header, auth.APIKey.Prefix
 	}
@@ -93,6 +98,7 @@ func For(w World, provider string) (Grant, *Refusal) {
 // permission is what credentials of both Kinds have in common.
 type permission struct {
 	provider        string
+	generation      int64
 	secretNamespace string
 	secret          v1alpha1.SecretKeyReference
 	deliveries      []v1alpha1.Delivery
@@ -111,13 +117,13 @@ func (w World) permission(pin *v1alpha1.ResolvedCredential) (permission, *Refusa
 			return permission{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf(
 				"ClusterCredential %q does not allow namespace %q any more; ask an admin", c.Name, w.Session.Namespace)}
 		}
-		return permission{c.Spec.Provider, v1alpha1.NamespaceKeys, c.Spec.APIKey.SecretRef, c.Spec.Deliveries, hosts(c.Spec.Hosts, c.Status), c.Spec.Limits, c.Status}, nil
+		return permission{c.Spec.Provider, c.Generation, v1alpha1.NamespaceKeys, c.Spec.APIKey.SecretRef, c.Spec.Deliveries, hosts(c.Spec.Hosts, c.Status), c.Spec.Limits, c.Status}, nil
 	}
 	c := w.Credential
 	if c == nil || c.Name != pin.Ref.Name || c.Namespace != w.Session.Namespace || !c.DeletionTimestamp.IsZero() {
 		return permission{}, gone(pin.Ref)
 	}
-	return permission{c.Spec.Provider, c.Namespace, c.Spec.APIKey.SecretRef, c.Spec.Deliveries, hosts(nil, c.Status), c.Spec.Limits, c.Status}, nil
+	return permission{c.Spec.Provider, c.Generation, c.Namespace, c.Spec.APIKey.SecretRef, c.Spec.Deliveries, hosts(nil, c.Status), c.Spec.Limits, c.Status}, nil
 }
 
 func gone(ref v1alpha1.CredentialReference) *Refusal {

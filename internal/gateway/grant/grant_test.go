@@ -61,7 +61,7 @@ func notReady(reason string) []metav1.Condition {
 
 func TestI4ASessionUsesTheKeyThatItWasGiven(t *testing.T) {
 	anthropic := func(w World, g Grant) Grant {
-		g.Provider, g.Endpoint = w.Provider, w.Provider.Spec.Endpoints[0]
+		g.Provider, g.Endpoint, g.Generation = w.Provider, w.Provider.Spec.Endpoints[0], 1
 		return g
 	}
 	clusterRef := v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindClusterCredential, Name: "shared"}

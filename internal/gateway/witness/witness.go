@@ -96,10 +96,23 @@ func (w *Witness) Limited(l Limited) {
 	w.schedule(!known)
 }
 
+// Looked remembers what was found when the key of a Credential was looked for, by which generation of it. What is as it was needs no word.
+func (w *Witness) Looked(ref observation.Ref, generation int64, fault observation.Fault) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	o := w.seen[ref]
+	if !o.Look.Time.IsZero() && o.Look.Generation == generation && o.Look.Fault == fault {
+		return
+	}
+	o.Ref, o.Look = ref, observation.Look{Time: w.clock.Now(), Generation: generation, Fault: fault}
+	w.seen[ref] = o
+	w.schedule(true)
+}
+
 // with is an observation after one more answer. It is pure.
 func with(o observation.Observation, a Answer, now time.Time) observation.Observation {
 	if o.Revision != a.Revision {
-		o = observation.Observation{Revision: a.Revision, LastUsedTime: o.LastUsedTime, KeyEchoedTime: o.KeyEchoedTime,
+		o = observation.Observation{Revision: a.Revision, LastUsedTime: o.LastUsedTime, KeyEchoedTime: o.KeyEchoedTime, Look: o.Look,
 			LimitReachedTime: o.LimitReachedTime, LimitedUntil: o.LimitedUntil, Limit: o.Limit}
 	}
 	o.Ref, o.LastUsedTime = a.Ref, now

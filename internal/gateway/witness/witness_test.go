@@ -136,3 +136,26 @@ func TestI6WhatCouldNotBeToldIsToldLater(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsFoundOfAKeyIsToldOnceAndPromptly(t *testing.T) {
+	stage(t, 0, func(w *Witness, c client.Client, writes *int) {
+		for i, look := range []observation.Look{
+			{Generation: 1}, {Generation: 1, Fault: observation.FaultSecretMissing}, {Generation: 2, Fault: observation.FaultSecretMissing}, {Generation: 2},
+		} {
+			for range 3 {
+				w.Looked(shared, look.Generation, look.Fault)
+				time.Sleep(2 * promptly)
+			}
+			got := told(t, c)[0].Look
+			got.Time = time.Time{}
+			if *writes != i+1 || got != look {
+				t.Errorf("%d writes, told %+v, want %d and %+v", *writes, got, i+1, look)
+			}
+		}
+		w.Saw(answered(200, ""))
+		time.Sleep(2 * promptly)
+		if got := told(t, c)[0]; got.Look.Generation != 2 || got.Revision != "7" {
+			t.Errorf("after an answer by a new key the last look is forgotten: %+v", got)
+		}
+	})
+}
