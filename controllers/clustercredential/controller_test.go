@@ -201,14 +201,14 @@ func TestStatusTellsOfTheKey(t *testing.T) {
 	renewed := secret("another-canary")
 	renewed.ResourceVersion = "7"
 	must(t, s.Client.Update(t.Context(), renewed))
-	want.TokenKind, want.Revision = "", renewed.ResourceVersion
+	want.TokenKind, want.Revision = "Unknown", renewed.ResourceVersion
 	if diff := cmp.Diff(want, fields(reconcile())); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
 
 	t.Log("no key; where it may go stays known")
 	must(t, s.Client.Delete(t.Context(), renewed))
-	want.Revision = ""
+	want.TokenKind, want.Revision = "", ""
 	if diff := cmp.Diff(want, fields(reconcile())); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}

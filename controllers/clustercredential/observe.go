@@ -58,10 +58,20 @@ func (w world) facts() keyhealth.Facts {
 	if _, ok := w.key(); ok {
 		f.Revision = keep.Revision(w.secret)
 	}
-	if kind := w.tokenKind(); kind != nil {
-		f.TokenKind = kind.Name
-	}
+	f.TokenKind = w.kindName()
 	return f
+}
+
+// kindName is what status says of the kind of the key. It is empty where there is nothing to be told apart: no provider, or no key.
+func (w world) kindName() string {
+	key, _ := w.key()
+	switch kind := w.tokenKind(); {
+	case kind != nil:
+		return kind.Name
+	case w.provider == nil || keep.Malformed(key) != "":
+		return ""
+	}
+	return v1alpha1.TokenKindUnknown
 }
 
 // key is what the Secret holds as the key, if it is a Secret for keys and has that entry.

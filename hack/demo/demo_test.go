@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/hack/demo/scene"
 	"github.com/sandkeep/sandkeep/hack/install"
+	"github.com/sandkeep/sandkeep/internal/build"
 )
 
 // environment is a getenv over one variable.
@@ -96,6 +98,36 @@ func TestInterruptedDemoTellsWhatIsLeftAndBlamesNobody(t *testing.T) {
 			}
 			if strings.Contains(text, failure.Error()) || (test.demo.Existing && strings.Contains(text, "make down")) {
 				t.Errorf("%q blames the Session, or ends a cluster that is not ours", text)
+			}
+		})
+	}
+}
+
+// TestHintsNameAKubectlThatIsThere: the machine of somebody who tries the demo may have none.
+func TestHintsNameAKubectlThatIsThere(t *testing.T) {
+	root := t.TempDir()
+	t.Chdir(root)
+	t.Setenv("CLUSTER_DIR", "")
+	elsewhere := filepath.Join(t.TempDir(), "cluster")
+	for name, test := range map[string]struct {
+		source install.Source
+		dir    string
+		want   string
+	}{
+		"the local cluster":           {install.Source{Root: root}, "", ".cluster/bin/kubectl"},
+		"a local cluster elsewhere":   {install.Source{Root: root}, elsewhere, elsewhere + "/bin/kubectl"},
+		"the cluster of a kubeconfig": {install.Source{Root: root, Existing: true}, "", "kubectl"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("CLUSTER_DIR", test.dir)
+			d, out := demo{Source: test.source}, &strings.Builder{}
+			if err := d.writeHints(t.Context(), out, build.Session("hello").Obj()); err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(out.String()) {
+				if !strings.HasPrefix(line, "export ") && !strings.HasPrefix(line, test.want+" ") {
+					t.Errorf("the hint is %q, want it to begin with %q", line, test.want)
+				}
 			}
 		})
 	}

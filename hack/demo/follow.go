@@ -70,7 +70,7 @@ func (d *demo) follow(ctx context.Context, detail io.Writer) (*v1alpha1.Session,
 			return f.last, nil
 		}
 	}
-	return nil, fmt.Errorf("the Session does not finish: %w; see why with: kubectl -n %s describe session %s", ctx.Err(), namespace, d.cast.session.Name)
+	return nil, fmt.Errorf("the Session does not finish: %w; see why with: %s -n %s describe session %s", ctx.Err(), d.kubectl(), namespace, d.cast.session.Name)
 }
 
 // follower remembers what was shown.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -124,7 +126,7 @@ func (d *demo) writeUsage(ctx context.Context, out io.Writer, s *v1alpha1.Sessio
 	if u == nil {
 		u = &v1alpha1.Usage{}
 	}
-	_, _ = fmt.Fprintf(out, "the gateway says:    %d tokens in, %d out\n", value(u.InputTokens), value(u.OutputTokens))
+	_, _ = fmt.Fprintf(out, "the gateway says:    %d tokens in, %d out, over all requests\n", value(u.InputTokens), value(u.OutputTokens))
 	if d.payer.real {
 		return nil
 	}
@@ -162,11 +164,26 @@ func (d *demo) writeHints(_ context.Context, out io.Writer, s *v1alpha1.Session)
 	if !d.Existing {
 		_, _ = fmt.Fprintf(out, "export KUBECONFIG=%s\n", d.Kubeconfig())
 	}
-	_, _ = fmt.Fprintf(out, "kubectl -n %s get sess -o wide\n", namespace)
-	_, _ = fmt.Fprintf(out, "kubectl -n %s describe sess %s\n", namespace, s.Name)
-	_, _ = fmt.Fprintf(out, "kubectl -n %s logs %s\n", namespace, s.Status.PodName)
-	_, _ = fmt.Fprintf(out, "kubectl explain session.spec\n")
+	kubectl := d.kubectl()
+	_, _ = fmt.Fprintf(out, "%s -n %s get sess -o wide\n", kubectl, namespace)
+	_, _ = fmt.Fprintf(out, "%s -n %s describe sess %s\n", kubectl, namespace, s.Name)
+	_, _ = fmt.Fprintf(out, "%s -n %s logs %s\n", kubectl, namespace, s.Status.PodName)
+	_, _ = fmt.Fprintf(out, "%s explain session.spec\n", kubectl)
 	return nil
+}
+
+// kubectl is the program for a person to look on with. The local cluster brings its own, since the machine may have none.
+func (d *demo) kubectl() string {
+	if d.Existing {
+		return "kubectl"
+	}
+	program := filepath.Join(filepath.Dir(d.Kubeconfig()), "bin", "kubectl")
+	if here, err := os.Getwd(); err == nil {
+		if near, err := filepath.Rel(here, program); err == nil && filepath.IsLocal(near) {
+			return near
+		}
+	}
+	return program
 }
 
 // interruption tells somebody who ended the demo what is left of it, how to look at it and how to remove it.
@@ -186,8 +203,8 @@ func (d *demo) interruption() error {
 	if !d.Existing {
 		fmt.Fprintf(&hints, "  export KUBECONFIG=%s\n", d.Kubeconfig())
 	}
-	fmt.Fprintf(&hints, "  to look at it:  kubectl -n %s describe session %s\n", namespace, d.cast.session.Name)
-	fmt.Fprintf(&hints, "  to end it:      kubectl -n %s delete session %s\n", namespace, d.cast.session.Name)
+	fmt.Fprintf(&hints, "  to look at it:  %s -n %s describe session %s\n", d.kubectl(), namespace, d.cast.session.Name)
+	fmt.Fprintf(&hints, "  to end it:      %s -n %s delete session %s\n", d.kubectl(), namespace, d.cast.session.Name)
 	fmt.Fprintf(&hints, "  to remove all:  %s", removal)
 	return fmt.Errorf("interrupted. %s\n%s", goesOn, hints.String())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sandkeep/sandkeep/internal/contract"
@@ -80,7 +81,11 @@ func withCause(agents, gateways *failure.Failure) *failure.Failure {
 	case agents == nil || gateways == nil:
 		return agents
 	case agents.Class == contract.AgentCrashed, agents.Class == contract.AgentSilent:
-		return &failure.Failure{Class: gateways.Class, Message: gateways.Message + "; of the agent: " + agents.Message, RetryAfter: gateways.RetryAfter}
+		message := gateways.Message + "; of the agent: " + agents.Message
+		if strings.Contains(agents.Message, gateways.Message) {
+			message = agents.Message // it only repeats what it was told
+		}
+		return &failure.Failure{Class: gateways.Class, Message: message, RetryAfter: gateways.RetryAfter}
 	case agents.Class == gateways.Class && agents.RetryAfter == 0:
 		return &failure.Failure{Class: agents.Class, Message: agents.Message, RetryAfter: gateways.RetryAfter}
 	default:

@@ -118,6 +118,7 @@ func TestTheGatewayKnowsWhyAnAgentFailed(t *testing.T) {
 		"an agent that is silent about it":      {"acp", "quietly $ACME/limited", contract.ProviderRateLimited, 40, []string{"allows 5 requests a minute", "without an answer"}},
 		"an agent that takes it for success":    {"acp", "ask $ACME/limited", contract.ProviderRateLimited, 40, []string{"allows 5 requests a minute", "no provider has accepted"}},
 		"an agent that names it itself":         {"text", "quietly $ACME/limited\nstderr rate_limit_error\nexit 1", contract.ProviderRateLimited, 40, []string{"rate_limit_error"}},
+		"an agent that repeats it":              {"text", "quietly $ACME/limited\nstderr The provider allows 5 requests a minute\nexit 1", contract.ProviderRateLimited, 40, []string{"allows 5 requests a minute"}},
 		"an agent that fails of something else": {"text", "quietly $ACME/limited\nstderr prompt is too long\nexit 1", contract.ContextOverflow, 0, []string{"prompt is too long"}},
 		"an agent that got over it":             {"text", "quietly $ACME/limited\nquietly $ACME/messages\nexit 1", contract.AgentCrashed, 0, []string{"exit code 1"}},
 		"an agent that asked nobody":            {"acp", "say All done", contract.AgentSilent, 0, []string{"no provider has accepted a request"}},
@@ -129,6 +130,9 @@ func TestTheGatewayKnowsWhyAnAgentFailed(t *testing.T) {
 			t.Parallel()
 			r := newSandbox(t, tt.kind, tt.prompt).behind(newGateway(t)).run()
 			wantFailure(t, r, tt.class, tt.words...)
+			if n := strings.Count(r.Message, "allows 5 requests a minute"); n > 1 {
+				t.Errorf("the message says the same thing %d times: %q", n, r.Message)
+			}
 			if r.RetryAfterSeconds != tt.retry {
 				t.Errorf("retry after %d s, want %d", r.RetryAfterSeconds, tt.retry)
 			}

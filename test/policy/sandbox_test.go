@@ -76,7 +76,7 @@ func TestI3NobodyForgesASandbox(t *testing.T) {
 
 const (
 	mintedToken = "sandkeep-sandbox-tokens: Tokens of audience sandkeep-gateway are requested by nodes only"
-	entered     = `sandkeep-sandbox-exec: Pod fix-login-sandbox-1 is the sandbox of Session fix-login; to enter it, ask for the verb "exec" on that Session`
+	entered     = `sandkeep-sandbox-exec: Pod fix-login-sandbox-1 is the sandbox of Session fix-login; to enter it, ask for the verb "exec" on that Session, which an admin gives by: kubectl -n `
 )
 
 // TestWhatPodsNeedPasses does what people, controllers and nodes do with pods.

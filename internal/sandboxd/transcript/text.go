@@ -49,7 +49,7 @@ func usageText(u *contract.Usage) string {
 	if u.Requests > 0 {
 		text += fmt.Sprintf(", %d requests", u.Requests)
 	}
-	return text
+	return text + ", by the agent's own count"
 }
 
 // indented keeps the further lines of a text recognisable as parts of the first.

@@ -38,7 +38,7 @@ func TestReadableText(t *testing.T) {
 		"a tool of many lines":     {func(t *Transcript) { t.Tool("bash", "one\ntwo", "completed") }, "[tool] bash completed: one …\n"},
 		"a tool of a long line":    {func(t *Transcript) { t.Tool("bash", strings.Repeat("ü", 300), "") }, "[tool] bash : " + strings.Repeat("ü", 200) + " …\n"},
 		"standard error":           {func(t *Transcript) { t.Stderr("warn"); t.Stderr("ing\n") }, "stderr: warning\n"},
-		"usage":                    {func(t *Transcript) { t.Usage(contract.Usage{InputTokens: 1, OutputTokens: 2, Requests: 3}) }, "[usage] 1 tokens in, 2 out, 3 requests\n"},
+		"usage":                    {func(t *Transcript) { t.Usage(contract.Usage{InputTokens: 1, OutputTokens: 2, Requests: 3}) }, "[usage] 1 tokens in, 2 out, 3 requests, by the agent's own count\n"},
 		"success": {func(t *Transcript) {
 			t.End(contract.Report{Outcome: contract.OutcomeSucceeded, Summary: "Done\nwell"})
 		}, "[sandkeep] Succeeded; no usage told by the agent\n[sandkeep] Done\n           well\n"},
