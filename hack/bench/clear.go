@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/bench/program"
 )
 
 // clear removes everything of a benchmark, and waits until it is gone. It needs neither the manager nor kwok, so that it also works after one
@@ -98,7 +99,7 @@ func (b *bench) listed(ctx context.Context, kind client.Object, selector client.
 
 // cleared waits for the end of namespaces, which the API server empties in its own time.
 func (b *bench) cleared(ctx context.Context, selector client.MatchingLabels) error {
-	err := wait.PollUntilContextTimeout(ctx, glance, cleanUpTime, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, glance, program.CleanUpTime, true, func(ctx context.Context) (bool, error) {
 		left := 0
 		for _, kind := range []client.Object{&corev1.Namespace{}, &corev1.Node{}} {
 			found, err := b.listed(ctx, kind, selector)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -138,7 +137,7 @@ func TestDeployedManagerSleepsAndComesBack(t *testing.T) {
 	}
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.cleanUp(interrupted); err != nil {
+	if err := b.CleanUp(interrupted); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.replicas(t); got != 2 {
@@ -156,7 +155,7 @@ func TestDeployedManagerComesBackAfterABenchmarkThatWasKilled(t *testing.T) {
 	if err := next.takeOver(t.Context(), io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if err := next.cleanUp(t.Context()); err != nil {
+	if err := next.CleanUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := next.replicas(t); got != 2 {
@@ -168,8 +167,8 @@ func TestNothingToTakeOver(t *testing.T) {
 	for name, objects := range map[string][]client.Object{"no manager": nil, "a manager without replicas": {managerWith(0)}} {
 		t.Run(name, func(t *testing.T) {
 			b := benchOn(t, objects...)
-			if err := b.takeOver(t.Context(), io.Discard); err != nil || len(b.atEnd) != 0 {
-				t.Errorf("error %v, %d things to undo", err, len(b.atEnd))
+			if err := b.takeOver(t.Context(), io.Discard); err != nil || b.ToUndo() != 0 {
+				t.Errorf("error %v, %d things to undo", err, b.ToUndo())
 			}
 		})
 	}
@@ -216,16 +215,16 @@ func TestClearRemovesWhatIsOursAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestResident(t *testing.T) {
-	got, err := parseResident("Name:\tmanager\nVmHWM:\t   61440 kB\nVmRSS:\t   51200 kB\nThreads:\t9\n")
-	if diff := cmp.Diff(resident{now: 50 << 20, peak: 60 << 20}, got, cmp.AllowUnexported(resident{})); diff != "" || err != nil {
-		t.Errorf("error %v, -want +got:\n%s", err, diff)
+func TestKinds(t *testing.T) {
+	kinds, err := kindsIn("../../config/crd/bases")
+	if err != nil || len(kinds) < 4 {
+		t.Fatalf("%d Kinds, error %v", len(kinds), err)
 	}
-	if _, err := parseResident("VmRSS:\tmuch kB\n"); err == nil {
-		t.Error("no error for a size that is no number")
+	for _, kind := range kinds {
+		if kind.GetKind() != "CustomResourceDefinition" {
+			t.Errorf("%s is a %s", kind.GetName(), kind.GetKind())
+		}
 	}
-	resetPeak(os.Getpid())
-	if own, err := residentOf(os.Getpid()); err != nil || own.now == 0 || own.peak < own.now/2 {
-		t.Errorf("of this process: %+v, error %v", own, err)
-	}
+	_, err = kindsIn(t.TempDir())
+	wantError(t, err, "make generate")
 }

@@ -44,7 +44,7 @@ func (b *bench) takeOver(ctx context.Context, detail io.Writer) error {
 		_, _ = fmt.Fprintln(detail, "the deployed manager has no replicas, and will have none afterwards")
 		return nil
 	}
-	b.undo(fmt.Sprintf("Bring the deployed manager back to %d replicas", replicas), func(ctx context.Context, _ io.Writer) error {
+	b.Undo(fmt.Sprintf("Bring the deployed manager back to %d replicas", replicas), func(ctx context.Context, _ io.Writer) error {
 		return b.scale(ctx, replicas, nil)
 	})
 	if err := b.scale(ctx, 0, new(strconv.Itoa(int(replicas)))); err != nil {

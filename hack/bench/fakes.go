@@ -60,7 +60,7 @@ func (b *bench) startNodes(ctx context.Context, _ io.Writer) error {
 	if err := b.clear(ctx); err != nil {
 		return fmt.Errorf("remove what an earlier benchmark left: %w", err)
 	}
-	b.undo("Remove the fake nodes and everything on them", func(ctx context.Context, _ io.Writer) error { return b.clear(ctx) })
+	b.Undo("Remove the fake nodes and everything on them", func(ctx context.Context, _ io.Writer) error { return b.clear(ctx) })
 	if err := b.startKwok(ctx); err != nil {
 		return err
 	}
@@ -82,20 +82,20 @@ func (b *bench) startKwok(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	file, kubeconfig := filepath.Join(b.scratch, "stages.yaml"), filepath.Join(b.scratch, "kwok.kubeconfig")
+	file, kubeconfig := filepath.Join(b.Scratch, "stages.yaml"), filepath.Join(b.Scratch, "kwok.kubeconfig")
 	gate, err := meter.Open(ctx, b.config, io.Discard)
 	if err != nil {
 		return err
 	}
-	b.undo("Stop kwok's way to the cluster", func(context.Context, io.Writer) error { return gate.Close() })
+	b.Undo("Stop kwok's way to the cluster", func(context.Context, io.Writer) error { return gate.Close() })
 	if err := errors.Join(gate.WriteKubeconfig(kubeconfig), os.WriteFile(file, text, 0o644)); err != nil {
 		return err
 	}
-	kwok, err := b.start("kwok", []string{"KWOK_WORKDIR=" + b.scratch}, "--config", file, "--kubeconfig", kubeconfig)
+	kwok, err := b.Start("kwok", []string{"KWOK_WORKDIR=" + b.Scratch}, "--config", file, "--kubeconfig", kubeconfig)
 	if err != nil {
 		return err
 	}
-	b.undo("Stop kwok", func(context.Context, io.Writer) error { kwok.stop(); return nil })
+	b.Undo("Stop kwok", func(context.Context, io.Writer) error { kwok.Stop(); return nil })
 	return nil
 }
 

@@ -2,12 +2,12 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"math"
 	"slices"
 	"time"
 
+	"github.com/sandkeep/sandkeep/hack/bench/figure"
 	"github.com/sandkeep/sandkeep/hack/bench/meter"
+	"github.com/sandkeep/sandkeep/hack/bench/program"
 )
 
 // report is what a benchmark found. Times are in milliseconds, sizes in bytes.
@@ -33,13 +33,8 @@ type series struct {
 	// PerSecond is how many pods were created in a second, from the first request until the last pod.
 	PerSecond float64 `json:"createdPerSecond"`
 	// Created is the time from the request until the pod was seen, Ended until the success was.
-	Created quantiles `json:"created"`
-	Ended   quantiles `json:"ended"`
-}
-
-type quantiles struct {
-	P50 float64 `json:"p50"`
-	P99 float64 `json:"p99"`
+	Created figure.Quantiles `json:"created"`
+	Ended   figure.Quantiles `json:"ended"`
 }
 
 // cost is what Sessions cost the manager and the API server.
@@ -65,27 +60,11 @@ type sizes struct {
 
 // calls are the requests of one kind.
 type calls struct {
-	Verb     string    `json:"verb"`
-	Resource string    `json:"resource"`
-	PerOne   float64   `json:"perSession"`
-	Failed   int       `json:"failed"`
-	Took     quantiles `json:"took"`
-}
-
-// look is what the manager uses at a moment.
-type look struct {
-	resident
-	heap uint64
-	cpu  time.Duration
-}
-
-func (m *managerProcess) look(ctx context.Context) (look, error) {
-	r, err := residentOf(m.cmd.Process.Pid)
-	if err != nil {
-		return look{}, err
-	}
-	u, err := m.usage(ctx) // collects garbage, so it comes after the look at what is resident
-	return look{resident: r, heap: u.LiveHeap, cpu: u.CPU}, err
+	Verb     string           `json:"verb"`
+	Resource string           `json:"resource"`
+	PerOne   float64          `json:"perSession"`
+	Failed   int              `json:"failed"`
+	Took     figure.Quantiles `json:"took"`
 }
 
 func seriesOf(lives []life) series {
@@ -103,38 +82,24 @@ func seriesOf(lives []life) series {
 	}
 	return series{
 		PerSecond: float64(len(lives)) / last.Sub(first).Seconds(),
-		Created:   quantilesOf(created),
-		Ended:     quantilesOf(ended),
+		Created:   figure.QuantilesOf(created),
+		Ended:     figure.QuantilesOf(ended),
 	}
 }
 
-// quantilesOf takes the nearest rank, so that each is a time that was measured.
-func quantilesOf(times []time.Duration) quantiles {
-	sorted := slices.Sorted(slices.Values(times))
-	at := func(q float64) float64 {
-		if len(sorted) == 0 {
-			return 0
-		}
-		return milliseconds(sorted[int(math.Ceil(q*float64(len(sorted))))-1])
-	}
-	return quantiles{P50: at(0.50), P99: at(0.99)}
-}
-
-func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
-
-func costOf(before, after look, tallies map[meter.Call]meter.Tally, lives []life) cost {
+func costOf(before, after program.Look, tallies map[meter.Call]meter.Tally, lives []life) cost {
 	n := float64(len(lives))
 	c := cost{
-		RSS:         sizes{before.now, after.peak, after.now},
-		LiveHeap:    sizes{Before: before.heap, After: after.heap},
-		RSSPerOne:   (float64(after.now) - float64(before.now)) / n,
-		HeapPerOne:  (float64(after.heap) - float64(before.heap)) / n,
-		CPUPerOneMS: milliseconds(after.cpu-before.cpu) / n,
+		RSS:         sizes{before.Now, after.Peak, after.Now},
+		LiveHeap:    sizes{Before: before.LiveHeap, After: after.LiveHeap},
+		RSSPerOne:   (float64(after.Now) - float64(before.Now)) / n,
+		HeapPerOne:  (float64(after.LiveHeap) - float64(before.LiveHeap)) / n,
+		CPUPerOneMS: figure.Milliseconds(after.CPU-before.CPU) / n,
 	}
 	var busy time.Duration
 	for call, tally := range tallies {
 		perOne := float64(len(tally.Took)) / n
-		c.Calls = append(c.Calls, calls{call.Verb, call.Resource, perOne, tally.Failed, quantilesOf(tally.Took)})
+		c.Calls = append(c.Calls, calls{call.Verb, call.Resource, perOne, tally.Failed, figure.QuantilesOf(tally.Took)})
 		switch {
 		case call.Resource == "events":
 			c.EventsPerOne += perOne

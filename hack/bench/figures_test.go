@@ -11,7 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/sandkeep/sandkeep/hack/bench/figure"
 	"github.com/sandkeep/sandkeep/hack/bench/meter"
+	"github.com/sandkeep/sandkeep/hack/bench/program"
 )
 
 const (
@@ -19,30 +21,9 @@ const (
 	testPatience = 20 * time.Second
 )
 
-var roughly = cmpopts.EquateApprox(0, 1e-6)
+func quantiles(p50, p99 float64) figure.Quantiles { return figure.Quantiles{P50: p50, P99: p99} }
 
-func TestQuantiles(t *testing.T) {
-	hundred := make([]time.Duration, 100)
-	for i := range hundred {
-		hundred[i] = time.Duration(100-i) * ms
-	}
-	tests := map[string]struct {
-		times []time.Duration
-		want  quantiles
-	}{
-		"nothing was measured":                 {nil, quantiles{}},
-		"one is all of them":                   {[]time.Duration{7 * ms}, quantiles{7, 7}},
-		"of two the first is the middle":       {[]time.Duration{9 * ms, 1 * ms}, quantiles{1, 9}},
-		"of a hundred the last is not the p99": {hundred, quantiles{50, 99}},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, quantilesOf(test.times), roughly); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-		})
-	}
-}
+var roughly = cmpopts.EquateApprox(0, 1e-6)
 
 // livesAt makes lives that began a second apart; each had its pod after 0.5 s, ended after 2 s and settled after 3 s.
 func livesAt(start time.Time, count int) []life {
@@ -55,15 +36,15 @@ func livesAt(start time.Time, count int) []life {
 }
 
 func TestSeries(t *testing.T) {
-	want := series{PerSecond: 4 / 3.5, Created: quantiles{500, 500}, Ended: quantiles{2000, 2000}}
+	want := series{PerSecond: 4 / 3.5, Created: quantiles(500, 500), Ended: quantiles(2000, 2000)}
 	if diff := cmp.Diff(want, seriesOf(livesAt(time.Now(), 4)), roughly); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
 func TestCost(t *testing.T) {
-	before := look{resident{now: 100, peak: 150}, 10, 1 * time.Second}
-	after := look{resident{now: 120, peak: 200}, 50, 2 * time.Second}
+	before := program.Look{Resident: program.Resident{Now: 100, Peak: 150}, LiveHeap: 10, CPU: 1 * time.Second}
+	after := program.Look{Resident: program.Resident{Now: 120, Peak: 200}, LiveHeap: 50, CPU: 2 * time.Second}
 	tallies := map[meter.Call]meter.Tally{
 		{Verb: "get", Resource: "sessions"}:          {Took: []time.Duration{ms, ms, ms, ms}},
 		{Verb: "create", Resource: "events"}:         {Took: []time.Duration{ms, ms}},
@@ -74,10 +55,10 @@ func TestCost(t *testing.T) {
 		RSS: sizes{100, 200, 120}, LiveHeap: sizes{Before: 10, After: 50}, RSSPerOne: 5, HeapPerOne: 10, CPUPerOneMS: 250,
 		InFlight: 1.001, WritesPerOne: 3, EventsPerOne: 0.5,
 		Calls: []calls{
-			{"create", "pods", 1, 0, quantiles{1, 1}},
-			{"patch", "sessions/status", 2, 3, quantiles{4, 5926}},
-			{"create", "events", 0.5, 0, quantiles{1, 1}},
-			{"get", "sessions", 1, 0, quantiles{1, 1}},
+			{"create", "pods", 1, 0, quantiles(1, 1)},
+			{"patch", "sessions/status", 2, 3, quantiles(4, 5926)},
+			{"create", "events", 0.5, 0, quantiles(1, 1)},
+			{"get", "sessions", 1, 0, quantiles(1, 1)},
 		},
 	}
 	if diff := cmp.Diff(want, costOf(before, after, tallies, livesAt(time.Now(), 4)), roughly); diff != "" {
@@ -86,7 +67,7 @@ func TestCost(t *testing.T) {
 }
 
 func TestHeapThatShrinks(t *testing.T) {
-	got := costOf(look{heap: 30}, look{heap: 10}, nil, livesAt(time.Now(), 2)).HeapPerOne
+	got := costOf(program.Look{LiveHeap: 30}, program.Look{LiveHeap: 10}, nil, livesAt(time.Now(), 2)).HeapPerOne
 	if got != -10 {
 		t.Errorf("%g bytes for each Session, want -10", got)
 	}
@@ -95,12 +76,12 @@ func TestHeapThatShrinks(t *testing.T) {
 // sample is a report with a figure in every place.
 var sample = report{
 	Setting:  setting{Count: 200, Nodes: 4, Clients: 8, WorkMS: 1000},
-	Sessions: series{10, quantiles{400, 800}, quantiles{2000, 3000}},
-	Baseline: series{40, quantiles{100, 100}, quantiles{1000, 1000}},
+	Sessions: series{10, quantiles(400, 800), quantiles(2000, 3000)},
+	Baseline: series{40, quantiles(100, 100), quantiles(1000, 1000)},
 	Manager: cost{
 		RSS: sizes{50 << 20, 75 << 20, 70 << 20}, LiveHeap: sizes{5 << 20, 0, 9 << 20}, RSSPerOne: 102400, HeapPerOne: 20480, CPUPerOneMS: 12.5,
 		InFlight: 7.9, WritesPerOne: 6, EventsPerOne: 3,
-		Calls: []calls{{"create", "pods", 1, 0, quantiles{20, 80}}, {"patch", "sessions/status", 3.02, 4, quantiles{21, 81}}},
+		Calls: []calls{{"create", "pods", 1, 0, quantiles(20, 80)}, {"patch", "sessions/status", 3.02, 4, quantiles(21, 81)}},
 	},
 }
 

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/bench/program"
 	"github.com/sandkeep/sandkeep/hack/install"
 )
 
@@ -20,10 +21,8 @@ func benchOn(t *testing.T, objects ...client.Object) *bench {
 	t.Helper()
 	b := &bench{
 		options:  options{sessions: 3, nodes: 1, clients: 2, patience: testPatience},
-		Source:   install.Source{Root: t.TempDir()},
-		progress: &install.Progress{Out: io.Discard},
-		abort:    func(err error) { t.Errorf("aborted: %v", err) },
-		scratch:  t.TempDir(),
+		Course:   program.Course{Progress: &install.Progress{Out: io.Discard}},
+		Workshop: program.Workshop{Checkout: t.TempDir(), Scratch: t.TempDir(), Abort: func(err error) { t.Errorf("aborted: %v", err) }},
 	}
 	numbered := interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
 		err := c.List(ctx, list, o...)

@@ -142,14 +142,14 @@ func (b *bench) runBaseline(ctx context.Context, detail io.Writer) error {
 
 // runSessions is what the benchmark is for.
 func (b *bench) runSessions(ctx context.Context, detail io.Writer) error {
-	before, err := b.manager.look(ctx)
+	before, err := b.manager.Look(ctx)
 	if err != nil {
 		return err
 	}
 	b.manager.gate.Reset()
-	resetPeak(b.manager.cmd.Process.Pid)
+	b.manager.ResetPeak()
 	var lives []life
-	err = b.profiled(ctx, func() (err error) {
+	err = b.manager.Profiled(ctx, b.profiles, func() (err error) {
 		lives, err = b.await(ctx, detail, sessionsIn(forSessions, b.sessions))
 		return errors.Join(err, b.manager.settle(ctx))
 	})
@@ -160,7 +160,7 @@ func (b *bench) runSessions(ctx context.Context, detail io.Writer) error {
 	if err := allOurOwn(calls, b.sessions); err != nil {
 		return err
 	}
-	after, err := b.manager.look(ctx)
+	after, err := b.manager.Look(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 
@@ -24,11 +23,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/bench/program"
 	"github.com/sandkeep/sandkeep/hack/install"
 )
-
-// cleanUpTime bounds what is done at the end, also after an interrupt.
-const cleanUpTime = 5 * time.Minute
 
 // options are the flags of the benchmark.
 type options struct {
@@ -72,43 +69,37 @@ func usage() {
 // bench is one benchmark.
 type bench struct {
 	options
-	install.Source
-	progress *install.Progress
-	// abort ends the benchmark for a reason.
-	abort  context.CancelCauseFunc
-	config *rest.Config
-	client client.WithWatch
-	// scratch is a folder for the time of the benchmark.
-	scratch string
+	program.Workshop
+	program.Course
+	source  install.Source
+	config  *rest.Config
+	client  client.WithWatch
 	manager *managerProcess
 	// podSpec is that of the pod which the manager made for the first Session.
 	podSpec corev1.PodSpec
 	report  report
-	atEnd   []step
-}
-
-// step is one piece of work.
-type step struct {
-	title string
-	work  func(ctx context.Context, detail io.Writer) error
 }
 
 func run(ctx context.Context, out io.Writer, o options) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	b := &bench{options: o, progress: &install.Progress{Out: out}}
-	if b.Source, err = install.SourceHere(); err != nil {
+	source, err := install.SourceHere()
+	if err != nil {
 		return err
 	}
-	ctx, b.abort = context.WithCancelCause(ctx)
-	defer b.abort(nil)
-	unlock, err := b.lock()
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	b := &bench{
+		options: o, source: source, Course: program.Course{Progress: &install.Progress{Out: out}},
+		Workshop: program.Workshop{Checkout: source.Root, Abort: abort},
+	}
+	unlock, err := b.Lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	defer func() { err = errors.Join(err, b.cleanUp(ctx)) }()
+	defer func() { err = errors.Join(err, b.CleanUp(ctx)) }()
 	if err := b.perform(ctx); err != nil {
 		return err
 	}
@@ -127,60 +118,28 @@ func (o options) check() error {
 
 // perform does the steps of the benchmark.
 func (b *bench) perform(ctx context.Context) error {
-	for _, s := range []step{
-		{"Build the manager, and kwok, which takes minutes the first time", b.build},
-		{"Connect, and apply the Kinds of this checkout from config/crd", b.applyKinds},
-		{"See that nobody is at work, and put a deployed manager to sleep", b.takeOver},
-		{fmt.Sprintf("Start %d fake nodes", b.nodes), b.startNodes},
-		{"Start the manager of this checkout, and run one Session to warm up", b.startManager},
-		{fmt.Sprintf("Baseline: create %d bare pods", b.sessions), b.runBaseline},
-		{fmt.Sprintf("Create %d Sessions", b.sessions), b.runSessions},
-	} {
-		if err := b.progress.Step(s.title, func(detail io.Writer) error { return s.work(ctx, detail) }); err != nil {
-			return reason(ctx, err)
-		}
-	}
-	return nil
-}
-
-// reason is why a piece of work failed: where it was cut short, the cause of that says more than its own error.
-func reason(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
-	}
-	if ctx.Err() != nil {
-		return errors.New("interrupted")
-	}
-	return err
-}
-
-// cleanUp undoes what was done, the last first. An interrupt does not end it, but a second one does.
-func (b *bench) cleanUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
-	defer cancel()
-	var errs []error
-	for _, s := range slices.Backward(b.atEnd) {
-		errs = append(errs, b.progress.Step(s.title, func(detail io.Writer) error { return s.work(ctx, detail) }))
-	}
-	return errors.Join(errs...)
-}
-
-// undo remembers a piece of work for the end.
-func (b *bench) undo(title string, work func(ctx context.Context, detail io.Writer) error) {
-	b.atEnd = append(b.atEnd, step{title, work})
+	return b.Perform(ctx, []program.Step{
+		{Title: "Build the manager, and kwok, which takes minutes the first time", Work: b.build},
+		{Title: "Connect, and apply the Kinds of this checkout from config/crd", Work: b.applyKinds},
+		{Title: "See that nobody is at work, and put a deployed manager to sleep", Work: b.takeOver},
+		{Title: fmt.Sprintf("Start %d fake nodes", b.nodes), Work: b.startNodes},
+		{Title: "Start the manager of this checkout, and run one Session to warm up", Work: b.startManager},
+		{Title: fmt.Sprintf("Baseline: create %d bare pods", b.sessions), Work: b.runBaseline},
+		{Title: fmt.Sprintf("Create %d Sessions", b.sessions), Work: b.runSessions},
+	})
 }
 
 // applyKinds makes the API server know what the manager of this checkout works on. The Kinds stay, since others may use them.
 func (b *bench) applyKinds(ctx context.Context, _ io.Writer) error {
 	var err error
-	if b.config, err = b.Config(); err != nil {
+	if b.config, err = b.source.Config(); err != nil {
 		return err
 	}
 	b.config.QPS = -1 // a limit on our side is not what is to be measured
 	if b.client, err = client.NewWithWatch(b.config, client.Options{Scheme: scheme()}); err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	kinds, err := kindsIn(b.path("config", "crd", "bases"))
+	kinds, err := kindsIn(b.Path("config", "crd", "bases"))
 	if err != nil {
 		return err
 	}

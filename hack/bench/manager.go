@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -19,23 +15,21 @@ import (
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/hack/bench/meter"
-	"github.com/sandkeep/sandkeep/hack/bench/probe"
+	"github.com/sandkeep/sandkeep/hack/bench/program"
 )
 
 // managerProcess is the manager of this checkout, running outside the cluster.
 type managerProcess struct {
-	*child
-	gate  *meter.Gate
-	probe http.Client
+	*program.Child
+	gate *meter.Gate
 }
 
 // startManager starts the manager, and sees by a class and a Session that it works.
 func (b *bench) startManager(ctx context.Context, detail io.Writer) error {
-	socket := filepath.Join(b.scratch, "probe")
-	if err := b.launchManager(ctx, socket); err != nil {
+	if err := b.launchManager(ctx); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(detail, "its log is %s\n", b.manager.logName())
+	_, _ = fmt.Fprintf(detail, "its log is %s\n", b.manager.LogName())
 	if err := b.client.Create(ctx, class()); err != nil {
 		return fmt.Errorf("create the class: %w", err)
 	}
@@ -53,13 +47,13 @@ func (b *bench) startManager(ctx context.Context, detail io.Writer) error {
 	return nil
 }
 
-func (b *bench) launchManager(ctx context.Context, socket string) error {
-	kubeconfig := filepath.Join(b.scratch, "manager.kubeconfig")
+func (b *bench) launchManager(ctx context.Context) error {
+	kubeconfig := filepath.Join(b.Scratch, "manager.kubeconfig")
 	gate, err := meter.Open(ctx, b.config, io.Discard)
 	if err != nil {
 		return err
 	}
-	b.undo("Stop the manager's way to the cluster", func(context.Context, io.Writer) error { return gate.Close() })
+	b.Undo("Stop the manager's way to the cluster", func(context.Context, io.Writer) error { return gate.Close() })
 	if err := gate.WriteKubeconfig(kubeconfig); err != nil {
 		return err
 	}
@@ -67,15 +61,12 @@ func (b *bench) launchManager(ctx context.Context, socket string) error {
 		"--kubeconfig", kubeconfig, "--image", "sandkeep:bench", "--leader-elect=false",
 		"--metrics-bind-address=0", "--health-probe-bind-address=0",
 	}, b.managerArgs...)
-	process, err := b.start("manager", []string{probe.SocketEnv + "=" + socket}, args...)
+	process, err := b.Start("manager", nil, args...)
 	if err != nil {
 		return err
 	}
-	b.undo("Stop the manager", func(context.Context, io.Writer) error { process.stop(); return nil })
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}
-	b.manager = &managerProcess{process, gate, http.Client{Transport: &http.Transport{DialContext: dial}, Timeout: time.Minute}}
+	b.Undo("Stop the manager", func(context.Context, io.Writer) error { process.Stop(); return nil })
+	b.manager = &managerProcess{process, gate}
 	return nil
 }
 
@@ -100,7 +91,7 @@ func (b *bench) classReady(ctx context.Context) error {
 		return meta.IsStatusConditionTrue(c.Status.Conditions, v1alpha1.ConditionReady), err
 	})
 	if err != nil {
-		return fmt.Errorf("the manager does not accept the class: %w\n%s", err, b.manager.lastWords())
+		return fmt.Errorf("the manager does not accept the class: %w\n%s", err, b.manager.LastWords())
 	}
 	return nil
 }
@@ -110,57 +101,4 @@ func (m *managerProcess) settle(ctx context.Context) error {
 	return wait.PollUntilContextTimeout(ctx, glance, readyTime, true, func(context.Context) (bool, error) {
 		return m.gate.Idle() >= time.Second, nil
 	})
-}
-
-// usage is what the manager uses now.
-func (m *managerProcess) usage(ctx context.Context) (probe.Usage, error) {
-	var u probe.Usage
-	body, err := m.ask(ctx, probe.PathUsage)
-	if err != nil {
-		return u, err
-	}
-	return u, json.Unmarshal(body, &u)
-}
-
-// ask asks the probe in the manager.
-func (m *managerProcess) ask(ctx context.Context, path string) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://manager"+path, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	response, err := m.probe.Do(r)
-	if err != nil {
-		return nil, fmt.Errorf("look into the manager: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("look into the manager: %s: %s", response.Status, body)
-	}
-	return body, err
-}
-
-// profiled does work while the manager's processor time is profiled, where that was asked for.
-func (b *bench) profiled(ctx context.Context, work func() error) error {
-	if b.profiles == "" {
-		return work()
-	}
-	if _, err := b.manager.ask(ctx, probe.PathCPUStart); err != nil {
-		return err
-	}
-	if err := work(); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(b.profiles, 0o755); err != nil {
-		return err
-	}
-	return errors.Join(b.keep(ctx, probe.PathCPUStop, "cpu.pprof"), b.keep(ctx, probe.PathHeap, "heap.pprof"))
-}
-
-func (b *bench) keep(ctx context.Context, path, name string) error {
-	profile, err := b.manager.ask(ctx, path)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(b.profiles, name), profile, 0o644)
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/hack/bench/program"
 )
 
 // sighting is what one event of a watch tells of a Session or a pod.
@@ -112,7 +113,7 @@ func stamp(field *time.Time, seen bool, at time.Time) {
 
 // wait waits for the last, and tells how far things are while that takes long.
 func (t *tracker) wait(ctx context.Context, detail io.Writer) error {
-	tick := time.NewTicker(signOfLife)
+	tick := time.NewTicker(program.SignOfLife)
 	defer tick.Stop()
 	for {
 		select {

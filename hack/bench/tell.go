@@ -7,12 +7,13 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
+
+	"github.com/sandkeep/sandkeep/hack/bench/figure"
 )
 
 // tell prints what was found.
 func (b *bench) tell(out io.Writer) error {
-	b.report.Setting = setting{b.sessions, b.nodes, b.clients, b.rate, milliseconds(b.work), b.managerArgs}
+	b.report.Setting = setting{b.sessions, b.nodes, b.clients, b.rate, figure.Milliseconds(b.work), b.managerArgs}
 	return errors.Join(writeTable(out, b.report), b.writeJSON())
 }
 
@@ -47,9 +48,9 @@ func headline(s setting) string {
 }
 
 func writeSpeed(out io.Writer, r report) error {
-	t := newTable(out, "SPEED", "SESSIONS", "BARE PODS", "RATIO")
+	t := figure.NewTable(out, "SPEED", "SESSIONS", "BARE PODS", "RATIO")
 	compare := func(name, format string, sessions, pods float64) {
-		t.row(name, fmt.Sprintf(format, sessions), fmt.Sprintf(format, pods), fmt.Sprintf("%.2f", sessions/pods))
+		t.Row(name, fmt.Sprintf(format, sessions), fmt.Sprintf(format, pods), fmt.Sprintf("%.2f", sessions/pods))
 	}
 	s, p := r.Sessions, r.Baseline
 	compare("pods created in a second", "%.1f", s.PerSecond, p.PerSecond)
@@ -61,38 +62,20 @@ func writeSpeed(out io.Writer, r report) error {
 }
 
 func writeMemory(out io.Writer, c cost) error {
-	t := newTable(out, "MANAGER", "BEFORE", "PEAK", "AFTER", "FOR EACH SESSION")
-	t.row("resident memory", mib(c.RSS.Before), mib(c.RSS.Peak), mib(c.RSS.After), kib(c.RSSPerOne))
-	t.row("live heap", mib(c.LiveHeap.Before), "", mib(c.LiveHeap.After), kib(c.HeapPerOne))
-	t.row("processor time", "", "", "", fmt.Sprintf("%.1f ms", c.CPUPerOneMS))
+	t := figure.NewTable(out, "MANAGER", "BEFORE", "PEAK", "AFTER", "FOR EACH SESSION")
+	t.Row("resident memory", figure.MiB(c.RSS.Before), figure.MiB(c.RSS.Peak), figure.MiB(c.RSS.After), figure.KiB(c.RSSPerOne))
+	t.Row("live heap", figure.MiB(c.LiveHeap.Before), "", figure.MiB(c.LiveHeap.After), figure.KiB(c.HeapPerOne))
+	t.Row("processor time", "", "", "", fmt.Sprintf("%.1f ms", c.CPUPerOneMS))
 	return t.Flush()
 }
 
 func writeCalls(out io.Writer, c cost) error {
-	t := newTable(out, "REQUESTS OF THE MANAGER", "FOR EACH SESSION", "P50", "P99", "FAILED")
+	t := figure.NewTable(out, "REQUESTS OF THE MANAGER", "FOR EACH SESSION", "P50", "P99", "FAILED")
 	for _, call := range c.Calls {
-		t.row(call.Verb+" "+call.Resource, fmt.Sprintf("%.2f", call.PerOne),
+		t.Row(call.Verb+" "+call.Resource, fmt.Sprintf("%.2f", call.PerOne),
 			fmt.Sprintf("%.1f ms", call.Took.P50), fmt.Sprintf("%.1f ms", call.Took.P99), fmt.Sprint(call.Failed))
 	}
-	t.row("all writes, Events apart", fmt.Sprintf("%.2f", c.WritesPerOne))
+	t.Row("all writes, Events apart", fmt.Sprintf("%.2f", c.WritesPerOne))
 	_, _ = fmt.Fprintf(t, "\nOn average %.1f requests of the manager were in flight.\n", c.InFlight) // Flush returns the error
 	return t.Flush()
-}
-
-func mib(bytes uint64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
-
-func kib(bytes float64) string { return fmt.Sprintf("%.1f KiB", bytes/(1<<10)) }
-
-// table is columns of text under titles, after an empty line.
-type table struct{ *tabwriter.Writer }
-
-func newTable(out io.Writer, titles ...string) table {
-	t := table{tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)}
-	_, _ = fmt.Fprintln(t) // Flush returns the error
-	t.row(titles...)
-	return t
-}
-
-func (t table) row(cells ...string) {
-	_, _ = fmt.Fprintln(t, strings.Join(cells, "\t")) // Flush returns the error
 }

@@ -18,10 +18,11 @@ const SocketEnv = "SANDKEEP_BENCH_PROBE"
 
 // Paths on which the probe answers.
 const (
-	PathUsage    = "/usage"
-	PathHeap     = "/heap"
-	PathCPUStart = "/cpu/start"
-	PathCPUStop  = "/cpu/stop"
+	PathUsage      = "/usage"
+	PathHeap       = "/heap"
+	PathGoroutines = "/goroutines"
+	PathCPUStart   = "/cpu/start"
+	PathCPUStop    = "/cpu/stop"
 )
 
 // Usage is what the program uses.
@@ -30,6 +31,8 @@ type Usage struct {
 	LiveHeap uint64 `json:"liveHeap"`
 	// CPU is the processor time since the start.
 	CPU time.Duration `json:"cpu"`
+	// Goroutines is how many there are, those that answer this included.
+	Goroutines int `json:"goroutines"`
 }
 
 func init() {
@@ -54,6 +57,9 @@ func Handler() http.Handler {
 	mux.HandleFunc(PathHeap, func(w http.ResponseWriter, _ *http.Request) {
 		runtime.GC()
 		answer(w, pprof.Lookup("heap").WriteTo(w, 0))
+	})
+	mux.HandleFunc(PathGoroutines, func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, pprof.Lookup("goroutine").WriteTo(w, 1))
 	})
 	mux.HandleFunc(PathCPUStart, func(w http.ResponseWriter, _ *http.Request) {
 		cpu.Reset()
@@ -81,5 +87,5 @@ func measure() Usage {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
 		panic(err) // it fails for bad arguments only
 	}
-	return Usage{LiveHeap: memory.HeapAlloc, CPU: time.Duration(used.Utime.Nano() + used.Stime.Nano())}
+	return Usage{LiveHeap: memory.HeapAlloc, CPU: time.Duration(used.Utime.Nano() + used.Stime.Nano()), Goroutines: runtime.NumGoroutine()}
 }

@@ -34,8 +34,11 @@ func TestProbe(t *testing.T) {
 
 	_, body := ask(t, server, PathUsage)
 	var u Usage
-	if err := json.Unmarshal(body, &u); err != nil || u.LiveHeap == 0 || u.CPU <= 0 {
+	if err := json.Unmarshal(body, &u); err != nil || u.LiveHeap == 0 || u.CPU <= 0 || u.Goroutines == 0 {
 		t.Errorf("usage %+v, error %v", u, err)
+	}
+	if _, body := ask(t, server, PathGoroutines); !bytes.Contains(body, []byte("probe.Handler")) {
+		t.Errorf("goroutines:\n%s", body)
 	}
 	if status, body := ask(t, server, PathCPUStart); status != http.StatusOK {
 		t.Errorf("start of the profile: %d %s", status, body)

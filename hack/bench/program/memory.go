@@ -1,4 +1,4 @@
-package main
+package program
 
 import (
 	"fmt"
@@ -7,29 +7,29 @@ import (
 	"strings"
 )
 
-// resident is how much memory of a process is in RAM, in bytes.
-type resident struct{ now, peak uint64 }
+// Resident is how much memory of a process is in RAM, in bytes.
+type Resident struct{ Now, Peak uint64 }
 
 // residentOf reads what the kernel says of a process; see proc_pid_status(5).
-func residentOf(pid int) (resident, error) {
+func residentOf(pid int) (Resident, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return resident{}, fmt.Errorf("read the memory of the manager: %w", err)
+		return Resident{}, fmt.Errorf("read the memory of a program: %w", err)
 	}
 	return parseResident(string(text))
 }
 
-func parseResident(status string) (resident, error) {
-	var r resident
+func parseResident(status string) (Resident, error) {
+	var r Resident
 	for line := range strings.Lines(status) {
 		name, value, _ := strings.Cut(line, ":")
-		field := map[string]*uint64{"VmRSS": &r.now, "VmHWM": &r.peak}[name]
+		field := map[string]*uint64{"VmRSS": &r.Now, "VmHWM": &r.Peak}[name]
 		if field == nil {
 			continue
 		}
 		kib, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 		if err != nil {
-			return resident{}, fmt.Errorf("read the memory of the manager: %w", err)
+			return Resident{}, fmt.Errorf("read the memory of a program: %w", err)
 		}
 		*field = kib << 10
 	}
