@@ -34,6 +34,8 @@ type server struct {
 	// reads and writes count those that were tried; fail, when set, is asked before each one.
 	reads, writes atomic.Int64
 	fail          func(write bool, n int64) error
+	// lose, when set, is asked after each write, and may lose its answer.
+	lose func(n int64) error
 }
 
 func newServer(t *testing.T, sessions ...*v1alpha1.Session) *server {
@@ -53,7 +55,10 @@ func newServer(t *testing.T, sessions ...*v1alpha1.Session) *server {
 			if err := s.fail(true, s.writes.Add(1)); err != nil {
 				return err
 			}
-			return c.SubResource(sub).Apply(ctx, o, opts...)
+			if err := c.SubResource(sub).Apply(ctx, o, opts...); err != nil || s.lose == nil {
+				return err
+			}
+			return s.lose(s.writes.Load())
 		},
 	})
 	return s

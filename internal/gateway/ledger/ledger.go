@@ -52,17 +52,14 @@ type Ledger struct {
 
 // account is what is to be written for one Session.
 type account struct {
-	key       client.ObjectKey
-	requests  int64
-	input     int64
-	output    int64
-	inUse     map[string]v1alpha1.CredentialInUse
-	active    time.Time
+	sum
 	nextWrite time.Time
 	dirty     bool
 	// inFlight is true while a write may still give back what it took.
 	inFlight bool
-	writing  sync.Mutex
+	// unsure are writes that nobody answered; writing guards them.
+	unsure  attempts
+	writing sync.Mutex
 }
 
 // New is an empty Ledger.
@@ -76,7 +73,7 @@ func (l *Ledger) Add(e Entry) {
 	defer l.mutex.Unlock()
 	a := l.accounts[e.UID]
 	if a == nil {
-		a = &account{key: e.Session, inUse: map[string]v1alpha1.CredentialInUse{}}
+		a = &account{sum: sum{key: e.Session, inUse: map[string]v1alpha1.CredentialInUse{}}}
 		l.accounts[e.UID] = a
 	}
 	now := l.clock.Now()
@@ -182,24 +179,17 @@ func (l *Ledger) write(ctx context.Context, uid types.UID) error {
 		return nil
 	}
 	var err error
+	var unsure attempts
 	for range tries {
-		if err = l.apply(ctx, uid, sum); !apierrors.IsConflict(err) {
+		if unsure, err = l.apply(ctx, uid, sum, a.unsure); !apierrors.IsConflict(err) {
 			break
 		}
 	}
-	l.settle(a, sum, err)
+	l.settle(a, sum, unsure, err)
 	if err != nil {
 		return fmt.Errorf("write what Session %s used: %w", sum.key, err)
 	}
 	return nil
-}
-
-// sum is what one write adds.
-type sum struct {
-	key                     client.ObjectKey
-	requests, input, output int64
-	inUse                   map[string]v1alpha1.CredentialInUse
-	active                  time.Time
 }
 
 func (l *Ledger) take(a *account) (sum, bool) {
@@ -208,57 +198,57 @@ func (l *Ledger) take(a *account) (sum, bool) {
 	if !a.dirty {
 		return sum{}, false
 	}
-	s := sum{a.key, a.requests, a.input, a.output, a.inUse, a.active}
-	a.requests, a.input, a.output, a.dirty, a.inFlight = 0, 0, 0, false, true
-	a.inUse = map[string]v1alpha1.CredentialInUse{}
+	s := a.sum
+	a.counts, a.inUse = counts{}, map[string]v1alpha1.CredentialInUse{}
+	a.dirty, a.inFlight = false, true
 	a.nextWrite = l.clock.Now().Add(Interval)
 	return s, true
 }
 
-// settle ends a write; what could not be written is kept for the next time.
-func (l *Ledger) settle(a *account, s sum, err error) {
+// settle ends a write; what could not be written, or may not have been, is kept for the next time.
+func (l *Ledger) settle(a *account, s sum, unsure attempts, err error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	a.inFlight = false
-	if err == nil {
-		return
-	}
-	a.requests, a.input, a.output, a.dirty = a.requests+s.requests, a.input+s.input, a.output+s.output, true
-	for provider, used := range s.inUse {
-		if _, newer := a.inUse[provider]; !newer {
-			a.inUse[provider] = used
-		}
+	a.inFlight, a.dirty = false, a.dirty || err != nil
+	switch {
+	case err == nil:
+		a.unsure = nil
+	case unsure != nil:
+		a.unsure = unsure
+	default:
+		a.sum = a.plus(s)
 	}
 }
 
-func (l *Ledger) apply(ctx context.Context, uid types.UID, s sum) error {
+// apply writes a sum, and what earlier writes have not. It returns those of which nobody knows whether they took effect, if this is one.
+func (l *Ledger) apply(ctx context.Context, uid types.UID, s sum, unsure attempts) (attempts, error) {
 	session := &v1alpha1.Session{}
 	err := l.live.Get(ctx, s.key, session)
 	if apierrors.IsNotFound(err) || (err == nil && session.UID != uid) {
-		return nil // nobody is left to be told
+		return nil, nil // nobody is left to be told
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
+	had := countsOf(session.Status)
+	missing, unsure := unsure.missing(session.ResourceVersion, had)
+	s = s.plus(missing)
 	apply := applyv1alpha1.Session(s.key.Name, s.key.Namespace).WithUID(uid).WithResourceVersion(session.ResourceVersion).
 		WithStatus(statusFor(session.Status, s))
 	err = l.status.Status().Apply(ctx, apply, client.FieldOwner(v1alpha1.FieldOwnerGateway), client.ForceOwnership)
-	if apierrors.IsNotFound(err) {
-		return nil
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err == nil || refused(err):
+		return nil, err
 	}
-	return err
+	return append(slices.Clone(unsure), attempt{sum: s, version: session.ResourceVersion, before: had}), err
 }
 
 // statusFor is the gateway's part of a status after an addition. It is pure.
 func statusFor(before v1alpha1.SessionStatus, s sum) *applyv1alpha1.SessionStatusApplyConfiguration {
-	usage := applyv1alpha1.Usage()
-	var had v1alpha1.Usage
-	if before.Usage != nil {
-		had = *before.Usage
-	}
-	usage.WithRequests(value(had.Requests) + s.requests)
-	usage.WithInputTokens(value(had.InputTokens) + s.input)
-	usage.WithOutputTokens(value(had.OutputTokens) + s.output)
+	total := countsOf(before).plus(s.counts)
+	usage := applyv1alpha1.Usage().WithRequests(total.requests).WithInputTokens(total.input).WithOutputTokens(total.output)
 	status := applyv1alpha1.SessionStatus().WithUsage(usage)
 	for _, used := range merged(before.CredentialsInUse, s.inUse) {
 		entry := applyv1alpha1.CredentialInUse().WithProvider(used.Provider).WithRevision(used.Revision).
@@ -293,11 +283,4 @@ func merged(before []v1alpha1.CredentialInUse, now map[string]v1alpha1.Credentia
 	}
 	slices.SortFunc(list, func(a, b v1alpha1.CredentialInUse) int { return cmp.Compare(a.Provider, b.Provider) })
 	return list
-}
-
-func value(n *int64) int64 {
-	if n == nil {
-		return 0
-	}
-	return *n
 }
