@@ -50,7 +50,7 @@ lint: ## Lint the code
 
 ##@ Prove
 
-.PHONY: verify verify-generated verify-format verify-modules verify-manifests test test-unit test-cluster bench
+.PHONY: verify verify-generated verify-format verify-modules verify-manifests test test-unit test-cluster bench bench-gateway
 verify: verify-generated verify-format verify-modules verify-manifests lint ## Fail when generated files, format, modules, manifests or lint are off; changes nothing
 verify-generated:
 	$(SAY) "generated files"
@@ -76,6 +76,8 @@ test-cluster: load ## Run the tests that work on the cluster
 	go test -count=1 -v -p 1 -timeout 60m $(ON_CLUSTER)
 bench: up ## Measure how many Sessions start in a second, on fake nodes
 	go run ./hack/bench
+bench-gateway: ## Measure what the gateway adds to requests, beside a bare proxy; needs no cluster
+	go run ./hack/bench/gateway
 
 ##@ Install on an existing cluster
 
