@@ -52,11 +52,11 @@ func TestStreamsThatAreNotWhole(t *testing.T) {
 func TestTables(t *testing.T) {
 	r := report{Streams: 2000, Requests: 100, Clients: 16,
 		Gateway: figures{
-			FirstByte: figure.Quantiles{P50: 1.25, P99: 4}, Whole: figure.Quantiles{P50: 3, P99: 8}, PerSecond: 950,
+			FirstByte: figure.Quantiles{P50: 1.25, P99: 4}, Whole: figure.Quantiles{P50: 3, P99: 8}, PerSecond: 950, CPU: 0.5,
 			Streams: memory{RSS: change{50 << 20, 250 << 20}, Heap: change{10 << 20, 110 << 20}, Goroutines: change{60, 8060}},
 		},
 		Bare: figures{
-			FirstByte: figure.Quantiles{P50: 1, P99: 1.5}, Whole: figure.Quantiles{P50: 2, P99: 4}, PerSecond: 1000,
+			FirstByte: figure.Quantiles{P50: 1, P99: 1.5}, Whole: figure.Quantiles{P50: 2, P99: 4}, PerSecond: 1000, CPU: 0.4,
 			Streams: memory{RSS: change{10 << 20, 160 << 20}, Heap: change{1 << 20, 101 << 20}, Goroutines: change{10, 6010}},
 		},
 	}
@@ -66,6 +66,7 @@ first byte of a stream, p50        1.25 ms   1.00 ms      +0.25 ms   1.25     <=
 first byte of a stream, p99        4.00 ms   1.50 ms      +2.50 ms   2.67     <= 2.0 ms added, missed
 whole stream, p50                  3.00 ms   2.00 ms      +1.00 ms   1.50     
 whole stream, p99                  8.00 ms   4.00 ms      +4.00 ms   2.00     
+processor time of a stream         0.50 ms   0.40 ms      +0.10 ms   1.25     
 streams in a second, 16 at a time  950       1000                    95.0 %   >= 90 %, met
 `
 	var out bytes.Buffer

@@ -28,6 +28,7 @@ const (
 // front is one way to the provider.
 type front struct {
 	*program.Child
+	name string
 	// url is where requests for messages go.
 	url string
 }
@@ -109,7 +110,7 @@ func (b *bench) startFront(ctx context.Context, name, prefix string, env []strin
 		return nil, err
 	}
 	b.Undo("Stop "+name, func(context.Context, io.Writer) error { process.Stop(); return nil })
-	return &front{process, "https://" + address + prefix + "/v1/messages"}, nil
+	return &front{process, name, "https://" + address + prefix + "/v1/messages"}, nil
 }
 
 // warmUp waits for both, and then looks at how the gateway is when nobody is connected.

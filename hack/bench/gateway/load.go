@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sandkeep/sandkeep/hack/bench/figure"
 )
 
 // agent asks as sandboxd does: with the token of its pod, on connections of its own.
@@ -133,17 +135,24 @@ func (b *bench) measureLatency(ctx context.Context, _ io.Writer) error {
 
 // measureThroughput lets sandboxes ask as fast as they are answered.
 func (b *bench) measureThroughput(ctx context.Context, _ io.Writer) error {
-	counts, each := map[*front]int64{}, b.span/time.Duration(b.rounds)
+	counts, used, each := map[*front]int64{}, map[*front]time.Duration{}, b.span/time.Duration(b.rounds)
 	work := func() error {
 		return b.inTurns(func(f *front) error {
+			before, err := f.CPU(ctx)
+			if err != nil {
+				return err
+			}
 			n, err := b.flood(ctx, f.url, each)
-			counts[f] += n
-			return err
+			after, cpuErr := f.CPU(ctx)
+			counts[f], used[f] = counts[f]+n, used[f]+after-before
+			return errors.Join(err, cpuErr)
 		})
 	}
 	err := b.gateway.Profiled(ctx, b.profiles, work)
-	all := each.Seconds() * float64(b.rounds)
-	b.report.Gateway.PerSecond, b.report.Bare.PerSecond = float64(counts[b.gateway])/all, float64(counts[b.bare])/all
+	for f, into := range map[*front]*figures{b.gateway: &b.report.Gateway, b.bare: &b.report.Bare} {
+		into.PerSecond = float64(counts[f]) / (each.Seconds() * float64(b.rounds))
+		into.CPU = figure.Milliseconds(used[f]) / float64(counts[f])
+	}
 	return err
 }
 

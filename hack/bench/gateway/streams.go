@@ -42,7 +42,7 @@ func (b *bench) measureStreamsOf(ctx context.Context, f *front, into *memory) er
 	list, err := b.openAll(ctx, f.url)
 	if err == nil {
 		open, lookErr := f.Look(ctx)
-		*into, err = memoryOf(before, open), lookErr
+		*into, err = memoryOf(before, open), errors.Join(lookErr, f.Keep(ctx, probe.PathHeap, b.profiles, "streams-"+f.name+".pprof"))
 	}
 	b.provider.letGo()
 	errs := []error{err}

@@ -21,6 +21,7 @@ const (
 	PathUsage      = "/usage"
 	PathHeap       = "/heap"
 	PathGoroutines = "/goroutines"
+	PathCPU        = "/cpu"
 	PathCPUStart   = "/cpu/start"
 	PathCPUStop    = "/cpu/stop"
 )
@@ -61,6 +62,9 @@ func Handler() http.Handler {
 	mux.HandleFunc(PathGoroutines, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, pprof.Lookup("goroutine").WriteTo(w, 1))
 	})
+	mux.HandleFunc(PathCPU, func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(cpuTime()) // who asked has gone
+	})
 	mux.HandleFunc(PathCPUStart, func(w http.ResponseWriter, _ *http.Request) {
 		cpu.Reset()
 		answer(w, pprof.StartCPUProfile(cpu))
@@ -83,9 +87,13 @@ func measure() Usage {
 	runtime.GC() // pools keep what they hold over one collection
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
+	return Usage{LiveHeap: memory.HeapAlloc, CPU: cpuTime(), Goroutines: runtime.NumGoroutine()}
+}
+
+func cpuTime() time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
 		panic(err) // it fails for bad arguments only
 	}
-	return Usage{LiveHeap: memory.HeapAlloc, CPU: time.Duration(used.Utime.Nano() + used.Stime.Nano()), Goroutines: runtime.NumGoroutine()}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -37,6 +37,9 @@ func TestProbe(t *testing.T) {
 	if err := json.Unmarshal(body, &u); err != nil || u.LiveHeap == 0 || u.CPU <= 0 || u.Goroutines == 0 {
 		t.Errorf("usage %+v, error %v", u, err)
 	}
+	if _, body := ask(t, server, PathCPU); len(body) < 2 || body[0] == '0' {
+		t.Errorf("processor time %q", body)
+	}
 	if _, body := ask(t, server, PathGoroutines); !bytes.Contains(body, []byte("probe.Handler")) {
 		t.Errorf("goroutines:\n%s", body)
 	}

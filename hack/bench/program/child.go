@@ -110,6 +110,17 @@ func (c *Child) Look(ctx context.Context) (Look, error) {
 	return Look{Resident: r, LiveHeap: u.LiveHeap, CPU: u.CPU, Goroutines: u.Goroutines}, err
 }
 
+// CPU is the processor time of a program since its start. Unlike Look it costs the program nothing.
+func (c *Child) CPU(ctx context.Context) (time.Duration, error) {
+	body, err := c.Ask(ctx, probe.PathCPU)
+	if err != nil {
+		return 0, err
+	}
+	var used time.Duration
+	err = json.Unmarshal(body, &used)
+	return used, err
+}
+
 // ResetPeak forgets how much memory the program had.
 func (c *Child) ResetPeak() { resetPeak(c.cmd.Process.Pid) }
 
@@ -142,15 +153,19 @@ func (c *Child) Profiled(ctx context.Context, folder string, work func() error) 
 	if err := work(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
-	}
-	return errors.Join(c.keep(ctx, probe.PathCPUStop, folder, "cpu.pprof"), c.keep(ctx, probe.PathHeap, folder, "heap.pprof"))
+	return errors.Join(c.Keep(ctx, probe.PathCPUStop, folder, "cpu.pprof"), c.Keep(ctx, probe.PathHeap, folder, "heap.pprof"))
 }
 
-func (c *Child) keep(ctx context.Context, path, folder, name string) error {
+// Keep writes what the probe answers into a file of a folder; without a folder, it does nothing.
+func (c *Child) Keep(ctx context.Context, path, folder, name string) error {
+	if folder == "" {
+		return nil
+	}
 	profile, err := c.Ask(ctx, path)
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(folder, name), profile, 0o644)
