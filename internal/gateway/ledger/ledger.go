@@ -77,6 +77,9 @@ func (l *Ledger) Add(e Entry) {
 		l.accounts[e.UID] = a
 	}
 	now := l.clock.Now()
+	if !a.dirty {
+		l.wakeUp() // those that are to be written already are in Run's plans
+	}
 	a.active, a.dirty = now, true
 	a.input += e.InputTokens
 	a.output += e.OutputTokens
@@ -86,6 +89,10 @@ func (l *Ledger) Add(e Entry) {
 			Provider: e.Provider, Ref: e.Ref, Revision: e.Revision, LastUsedTime: new(metav1.NewTime(now.Truncate(time.Second))),
 		}
 	}
+}
+
+// wakeUp makes Run look through the accounts, which takes long where there are many.
+func (l *Ledger) wakeUp() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -209,7 +216,11 @@ func (l *Ledger) take(a *account) (sum, bool) {
 func (l *Ledger) settle(a *account, s sum, unsure attempts, err error) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	a.inFlight, a.dirty = false, a.dirty || err != nil
+	a.inFlight = false
+	if err != nil {
+		a.dirty = true
+		l.wakeUp()
+	}
 	switch {
 	case err == nil:
 		a.unsure = nil
