@@ -19,11 +19,11 @@ type Fence func(ctx context.Context) error
 func PolicyFence(reader client.Reader) Fence {
 	return func(ctx context.Context) error {
 		var policies admissionv1.ValidatingAdmissionPolicyList
-		if err := reader.List(ctx, &policies); err != nil {
+		if err := reader.List(ctx, &policies, client.UnsafeDisableDeepCopy); err != nil {
 			return fmt.Errorf("list the admission policies: %w", err)
 		}
 		var bindings admissionv1.ValidatingAdmissionPolicyBindingList
-		if err := reader.List(ctx, &bindings); err != nil {
+		if err := reader.List(ctx, &bindings, client.UnsafeDisableDeepCopy); err != nil {
 			return fmt.Errorf("list the bindings of the admission policies: %w", err)
 		}
 		if missing := policy.Missing(policies.Items, bindings.Items); len(missing) > 0 {

@@ -150,7 +150,7 @@ func (s *Server) world(ctx context.Context, caller identity.Caller, provider str
 }
 
 func (s *Server) find(ctx context.Context, key client.ObjectKey, o client.Object) (bool, error) {
-	err := s.Cache.Get(ctx, key, o)
+	err := s.Cache.Get(ctx, key, o, client.UnsafeDisableDeepCopy)
 	return err == nil, client.IgnoreNotFound(err)
 }
 

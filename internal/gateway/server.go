@@ -52,7 +52,7 @@ type Server struct {
 	Fence Fence
 	// Identity tells sandboxes apart.
 	Identity *identity.Authenticator
-	// Cache reads from watches, Live from the API server.
+	// Cache reads from watches, Live from the API server. What Cache has is shared by all requests: it is read without a copy, and so never changed.
 	Cache, Live client.Reader
 	// Ledger counts.
 	Ledger *ledger.Ledger
@@ -150,7 +150,7 @@ func (s *Server) Ready(*http.Request) error {
 func (s *Server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	secret := &corev1.Secret{}
 	key := client.ObjectKey{Namespace: v1alpha1.NamespaceKeys, Name: keep.GatewayServingSecret}
-	if err := s.Cache.Get(context.Background(), key, secret); err != nil {
+	if err := s.Cache.Get(context.Background(), key, secret, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("read the gateway's certificate, which the keeper makes: %w", err)
 	}
 	pair, err := s.keys.pair(secret)

@@ -141,7 +141,7 @@ func (k *keys) read(ctx context.Context, s *Server, g grant.Grant) (key, revisio
 		reader = s.Cache
 	}
 	secret := &corev1.Secret{}
-	err := reader.Get(ctx, client.ObjectKey{Namespace: g.SecretNamespace, Name: g.Secret.Name}, secret)
+	err := reader.Get(ctx, client.ObjectKey{Namespace: g.SecretNamespace, Name: g.Secret.Name}, secret, client.UnsafeDisableDeepCopy)
 	if fault, known := faultOf(secret, err, g.Secret.Key); known && g.Ref.Kind == v1alpha1.CredentialKindCredential {
 		s.Witness.Looked(observation.Ref{Kind: g.Ref.Kind, Namespace: g.SecretNamespace, Name: g.Ref.Name}, g.Generation, fault)
 	}

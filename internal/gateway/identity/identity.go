@@ -23,7 +23,7 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 )
 
-// Caller is a sandbox that has proved which one it is.
+// Caller is a sandbox that has proved which one it is. Its objects are those of the watches, and must not be changed.
 type Caller struct {
 	Pod     *corev1.Pod
 	Session *v1alpha1.Session
@@ -57,7 +57,7 @@ type Refused struct {
 type Authenticator struct {
 	// Tokens reviews the token of a request, for the audiences in its context.
 	Tokens authenticator.Request
-	// Cache reads from watches; Live asks the API server, where a watch may be behind.
+	// Cache reads from watches; Live asks the API server, where a watch may be behind. What Cache has is read without a copy: nobody may change it.
 	Cache, Live client.Reader
 	// AnyAddress is for networks that hide from which pod a connection comes.
 	AnyAddress bool
@@ -119,7 +119,7 @@ func boundPod(u user.Info) (client.ObjectKey, string, bool) {
 // caller looks at the pod of a token, and at the Session that it is said to be of.
 func (a *Authenticator) caller(ctx context.Context, reader client.Reader, key client.ObjectKey, uid, address string) (Caller, *Refused) {
 	pod := &corev1.Pod{}
-	if err := reader.Get(ctx, key, pod); apierrors.IsNotFound(err) || (err == nil && string(pod.UID) != uid) {
+	if err := reader.Get(ctx, key, pod, client.UnsafeDisableDeepCopy); apierrors.IsNotFound(err) || (err == nil && string(pod.UID) != uid) {
 		return Caller{}, turnedAway(ReasonNoPod, nil, "The pod of the token does not exist any more")
 	} else if err != nil {
 		return Caller{}, noAnswer(err)
@@ -129,7 +129,7 @@ func (a *Authenticator) caller(ctx context.Context, reader client.Reader, key cl
 		return Caller{}, turnedAway(ReasonNotOurs, nil, "The pod is no sandbox of a Session")
 	}
 	session := &v1alpha1.Session{}
-	if err := reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: owner.Name}, session); apierrors.IsNotFound(err) || (err == nil && session.UID != owner.UID) {
+	if err := reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: owner.Name}, session, client.UnsafeDisableDeepCopy); apierrors.IsNotFound(err) || (err == nil && session.UID != owner.UID) {
 		return Caller{}, turnedAway(ReasonNotOurs, nil, "The Session of the pod does not exist any more")
 	} else if err != nil {
 		return Caller{}, noAnswer(err)
