@@ -85,7 +85,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: x.rewrite, Transport: transport, FlushInterval: -1, ErrorLog: quietLog(),
-		ModifyResponse: x.answer, ErrorHandler: x.failed,
+		ModifyResponse: x.answer, ErrorHandler: x.failed, BufferPool: &s.buffers,
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)

@@ -42,6 +42,8 @@ const (
 	maxReport     = 16 << 10
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
+	// maxFrame is the least that HTTP/2 permits (RFC 9113, section 4.2). A connection keeps a buffer as large as the largest frame that came by it.
+	maxFrame = 16 << 10
 )
 
 // Server is the gateway. All of its fields are required.
@@ -74,6 +76,7 @@ type Server struct {
 	Log logr.Logger
 
 	upstreams upstreams
+	buffers   buffers
 	keys      keys
 	streams   streams
 	serving   atomic.Bool
@@ -112,6 +115,7 @@ func (s *Server) Start(ctx context.Context) error {
 	defer func() { stopCounting(); counted.Wait() }()
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		HTTP2:       &http.HTTP2Config{MaxReadFrameSize: maxFrame},
 		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.certificate, NextProtos: []string{"h2", "http/1.1"}},
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ErrorLog:    quietLog(),
