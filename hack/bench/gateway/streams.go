@@ -30,7 +30,15 @@ func (b *bench) measureStreams(ctx context.Context, _ io.Writer) error {
 	return errors.Join(
 		b.measureStreamsOf(ctx, b.gateway, &b.report.Gateway.Streams),
 		b.measureStreamsOf(ctx, b.bare, &b.report.Bare.Streams),
+		b.settle(ctx),
 	)
+}
+
+// settle waits until the gateway has written what the streams of all sandboxes used: so many of them end at once nowhere else.
+func (b *bench) settle(ctx context.Context) error {
+	return wait.PollUntilContextTimeout(ctx, glance, readyTime, true, func(context.Context) (bool, error) {
+		return b.api.Idle() >= time.Second, nil
+	})
 }
 
 func (b *bench) measureStreamsOf(ctx context.Context, f *front, into *memory) error {

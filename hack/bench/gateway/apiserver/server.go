@@ -45,6 +45,8 @@ type Server struct {
 	version int
 	stores  map[string]*store
 	tokens  map[string]*corev1.Pod
+	// asked is when somebody asked for anything but a watch.
+	asked time.Time
 }
 
 // store has the objects of one resource, and who watches them.
@@ -104,6 +106,13 @@ func (s *Server) Sessions() []*v1alpha1.Session {
 	return list
 }
 
+// Idle is for how long nobody has asked for anything but a watch.
+func (s *Server) Idle() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.asked)
+}
+
 // put stores an object and tells who watches. The mutex is held.
 func (s *Server) put(o client.Object) error {
 	gvk, err := apiutil.GVKForObject(o, s.scheme)
@@ -141,6 +150,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.watch(w, r, info)
 		return
 	}
+	s.mu.Lock()
+	s.asked = time.Now()
+	s.mu.Unlock()
 	w.Header().Set("Connection", "close") // so that programs have as many goroutines after their work as before it
 	body, err := s.answer(r, info)
 	if err != nil {
