@@ -15,6 +15,7 @@ import (
 var kinds = slices.Concat(
 	inGroup("", "v1", true, "pods/Pod", "secrets/Secret", "configmaps/ConfigMap"),
 	inGroup("", "v1", false, "namespaces/Namespace"),
+	inGroup("coordination.k8s.io", "v1", true, "leases/Lease"),
 	inGroup("events.k8s.io", "v1", true, "events/Event"),
 	inGroup("authentication.k8s.io", "v1", false, "tokenreviews/TokenReview"),
 	inGroup("admissionregistration.k8s.io", "v1", false,

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -176,6 +177,8 @@ func (s *Server) answer(r *http.Request, info *request.RequestInfo) (any, error)
 		return s.review(r.Body)
 	case at == "patch sessions/status":
 		return s.patch(r.Body, info)
+	case at == "patch leases/":
+		return s.renew(r.Body)
 	case info.Resource == "events" || at == "patch configmaps/":
 		body, err := io.ReadAll(r.Body) // nobody here looks at these
 		return json.RawMessage(body), err
@@ -251,6 +254,15 @@ func (s *Server) patch(body io.Reader, info *request.RequestInfo) (any, error) {
 		return nil, err
 	}
 	return s.stores[info.Resource].objects[key], nil
+}
+
+// renew takes a Lease, by which the gateway sees how far behind its watches are.
+func (s *Server) renew(body io.Reader) (any, error) {
+	lease := &coordinationv1.Lease{}
+	if err := json.NewDecoder(body).Decode(lease); err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	return lease, s.Put(lease)
 }
 
 func groupResource(info *request.RequestInfo) schema.GroupResource {
