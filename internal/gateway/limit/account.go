@@ -117,7 +117,7 @@ func (a *account) propose(now time.Time, count int32, s session) (proposal, *Exc
 	before := a.known.at(now)
 	p := proposal{state: before, time: now, spent: a.spent}
 	p.state.Tokens += a.spent
-	for _, limited := range []func(*proposal, int32, session) *Exceeded{a.limitTokens, a.limitSessions, a.limitRequests, a.limitPlaces} {
+	for _, limited := range []func(*proposal, int32, session) *Exceeded{a.limitTokens, a.limitSessions, a.limitPlaces, a.limitRequests} {
 		if exceeded := limited(&p, count, s); exceeded != nil {
 			return p, exceeded
 		}
@@ -145,8 +145,12 @@ func (a *account) limitSessions(p *proposal, count int32, s session) *Exceeded {
 	return nil
 }
 
+// limitRequests claims no more than there are places for: a claim that nobody can use is lost.
 func (a *account) limitRequests(p *proposal, count int32, _ session) *Exceeded {
 	limit, have := a.rules.RequestsPerMinute, a.left(p.time)
+	if a.rules.ConcurrentRequests != nil {
+		count = min(count, p.held-a.inUse)
+	}
 	if limit == nil || count <= have {
 		return nil
 	}

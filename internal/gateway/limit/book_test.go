@@ -197,6 +197,27 @@ func TestTwoReplicasNeverExceedConcurrentRequests(t *testing.T) {
 	})
 }
 
+// Requests that have no place yet must not use up the minute of those that will have one.
+func TestClaimsAreNotLostToThoseWhoMustWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit, minutes = 60, 5
+		var mu sync.Mutex
+		served := 0
+		crowd(t, newCluster(), 100, minutes*time.Minute, ask(limits(func(l *v1alpha1.CredentialLimits) {
+			l.RequestsPerMinute, l.ConcurrentRequests = new(int32(limit)), new(int32(3))
+		})), func(p *Pass) {
+			mu.Lock()
+			served++
+			mu.Unlock()
+			time.Sleep(time.Second)
+			p.Done(0)
+		})
+		if least := limit * (minutes - 1); served < least {
+			t.Errorf("%d served in %d minutes, want at least %d", served, minutes, least)
+		}
+	})
+}
+
 func TestWaitingRequestsShareAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
