@@ -30,6 +30,8 @@ const (
 	ReasonClassNotFound = "ClassNotFound"
 	// ReasonClassNotReady surfaces when the class exists and its own Ready condition is False.
 	ReasonClassNotReady = "ClassNotReady"
+	// ReasonClassNotAllowed surfaces when the owner of the Session may not use its class.
+	ReasonClassNotAllowed = "ClassNotAllowed"
 	// ReasonProviderNotFound surfaces when an APIProvider that a class or credential names does not exist.
 	ReasonProviderNotFound = "ProviderNotFound"
 	// ReasonProviderNotReady surfaces when an APIProvider exists and its own Ready condition is False.
@@ -39,7 +41,8 @@ const (
 	// ReasonCredentialNotReady surfaces when the credential exists but is not usable: it is not accepted, or its Secret or
 	// the key in it is missing.
 	ReasonCredentialNotReady = "CredentialNotReady"
-	// ReasonCredentialNotAllowed surfaces when the credential does not permit what the class asks for.
+	// ReasonCredentialNotAllowed surfaces when the credential does not permit what the class asks for, does not allow the namespace of the
+	// Session, or may not be used by its owner.
 	ReasonCredentialNotAllowed = "CredentialNotAllowed"
 	// ReasonNameConflict surfaces when an object that is not this Session's has a name that the Session needs.
 	ReasonNameConflict = "NameConflict"

@@ -17,6 +17,7 @@ import (
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Pod",type=string,JSONPath=`.status.podName`,priority=1
 // +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.spec.model`,priority=1
+// +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owner.username`,priority=1
 // +kubebuilder:printcolumn:name="Credential",type=string,JSONPath=`.status.credentials[0].ref.name`,priority=1
 // +kubebuilder:printcolumn:name="Tokens-In",type=integer,JSONPath=`.status.usage.inputTokens`,priority=1
 // +kubebuilder:printcolumn:name="Tokens-Out",type=integer,JSONPath=`.status.usage.outputTokens`,priority=1
@@ -54,6 +55,7 @@ type SessionList struct {
 // +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="self.mode != 'Task' || (has(self.prompt) && self.prompt.trim().size() > 0)",message="prompt must not be empty for mode Task"
 // +kubebuilder:validation:XValidation:rule="has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)",message="className must not change; make a new Session"
+// +kubebuilder:validation:XValidation:rule="has(self.owner) == has(oldSelf.owner) && (!has(self.owner) || self.owner == oldSelf.owner)",message="owner must not change; make a new Session"
 // +kubebuilder:validation:XValidation:rule="has(self.prompt) == has(oldSelf.prompt) && (!has(self.prompt) || self.prompt == oldSelf.prompt)",message="prompt must not change; make a new Session"
 // +kubebuilder:validation:XValidation:rule="has(self.model) == has(oldSelf.model) && (!has(self.model) || self.model == oldSelf.model)",message="model must not change; make a new Session"
 // +kubebuilder:validation:XValidation:rule="has(self.repositories) == has(oldSelf.repositories) && (!has(self.repositories) || self.repositories == oldSelf.repositories)",message="repositories must not change; make a new Session"
@@ -70,6 +72,11 @@ type SessionSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	ClassName string `json:"className,omitempty"`
+	// owner is for whom the Session runs: its class and the ClusterCredentials that pay for it must be ones that the owner may use. When
+	// unset, it is whoever creates the Session. To name somebody else needs the verb assign-owner on that user.
+	//
+	// +optional
+	Owner *Owner `json:"owner,omitempty"`
 	// mode is Task: the Session ends when the agent has answered its prompt. When unset, it is Task.
 	//
 	// +optional
@@ -160,6 +167,27 @@ type SessionSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	BackoffLimit *int32 `json:"backoffLimit,omitempty"`
+}
+
+// Owner is a person or a service account, as the API server knows them.
+type Owner struct {
+	// username is the name that the API server knows the owner by. That of a service account is
+	// system:serviceaccount:<namespace>:<name>.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Username string `json:"username,omitempty"`
+	// groups are those that the owner was in when the Session was made. Leaving a group later takes nothing away from the Session;
+	// removing the role that was bound to it does. When unset, the owner is in the groups only that the API server puts everybody in.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	Groups []string `json:"groups,omitempty"`
 }
 
 // SessionMode is how a Session ends.

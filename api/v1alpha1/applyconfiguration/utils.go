@@ -66,6 +66,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.NamedAgentConfigApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ObjectStatus"):
 		return &apiv1alpha1.ObjectStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Owner"):
+		return &apiv1alpha1.OwnerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ProviderAuth"):
 		return &apiv1alpha1.ProviderAuthApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Repository"):

@@ -496,6 +496,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: observedGeneration
       type:
         scalar: numeric
+- name: com.github.sandkeep.sandkeep.api.v1alpha1.Owner
+  map:
+    fields:
+    - name: groups
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: username
+      type:
+        scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.ProviderAuth
   map:
     fields:
@@ -722,6 +734,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: model
       type:
         scalar: string
+    - name: owner
+      type:
+        namedType: com.github.sandkeep.sandkeep.api.v1alpha1.Owner
     - name: prompt
       type:
         scalar: string

@@ -14,6 +14,9 @@ type SessionSpecApplyConfiguration struct {
 	// className is the SessionClass, the recipe for the sandbox. When unset, the class with the annotation
 	// sandkeep.dev/is-default-class=true is used; when there is none, the Session waits for one.
 	ClassName *string `json:"className,omitempty"`
+	// owner is for whom the Session runs: its class and the ClusterCredentials that pay for it must be ones that the owner may use. When
+	// unset, it is whoever creates the Session. To name somebody else needs the verb assign-owner on that user.
+	Owner *OwnerApplyConfiguration `json:"owner,omitempty"`
 	// mode is Task: the Session ends when the agent has answered its prompt. When unset, it is Task.
 	Mode *apiv1alpha1.SessionMode `json:"mode,omitempty"`
 	// prompt is what the agent is asked to do, at most 128 KiB. It is required for mode Task. Everyone who may read the
@@ -64,6 +67,14 @@ func SessionSpec() *SessionSpecApplyConfiguration {
 // If called multiple times, the ClassName field is set to the value of the last call.
 func (b *SessionSpecApplyConfiguration) WithClassName(value string) *SessionSpecApplyConfiguration {
 	b.ClassName = &value
+	return b
+}
+
+// WithOwner sets the Owner field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Owner field is set to the value of the last call.
+func (b *SessionSpecApplyConfiguration) WithOwner(value *OwnerApplyConfiguration) *SessionSpecApplyConfiguration {
+	b.Owner = value
 	return b
 }
 
