@@ -42,11 +42,20 @@ func Apply(ctx context.Context, c client.Client, objects []*unstructured.Unstruc
 		}
 	}
 	for _, o := range rest {
-		if err := applyOne(ctx, c, o); err != nil {
+		err := applyOne(ctx, c, o)
+		if dispensable(o) && meta.IsNoMatchError(err) {
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// dispensable is true for Kinds that came with Kubernetes 1.36, and without which the owner of a Session has to be given.
+func dispensable(o *unstructured.Unstructured) bool {
+	return o.GetKind() == "MutatingAdmissionPolicy" || o.GetKind() == "MutatingAdmissionPolicyBinding"
 }
 
 // split takes apart what others stand on from the rest; each part keeps its order.
@@ -66,7 +75,7 @@ func applyOne(ctx context.Context, c client.Client, o *unstructured.Unstructured
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, glance, settleTime, true, func(ctx context.Context) (bool, error) {
 		last = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(o.DeepCopy()), client.FieldOwner(FieldOwner), client.ForceOwnership)
-		if last == nil || !passing(last) {
+		if last == nil || !passing(last) || dispensable(o) {
 			return true, last
 		}
 		return false, nil

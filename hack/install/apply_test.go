@@ -63,6 +63,23 @@ func TestApplyGivesUpAtOnceOnAnErrorThatStays(t *testing.T) {
 	}
 }
 
+func TestApplyDoesWithoutWhatAnOlderClusterDoesNotKnow(t *testing.T) {
+	stamp := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": map[string]any{"name": "a"},
+	}}
+	c, calls := failing(&meta.NoKindMatchError{GroupKind: schema.GroupKind{Kind: "MutatingAdmissionPolicy"}})
+	if err := Apply(t.Context(), c, []*unstructured.Unstructured{stamp, configMap("b")}); err != nil {
+		t.Fatal(err)
+	}
+	if *calls != 2 {
+		t.Errorf("%d calls, want one for each object", *calls)
+	}
+	c, _ = failing(errors.New("forbidden"))
+	if err := Apply(t.Context(), c, []*unstructured.Unstructured{stamp}); err == nil {
+		t.Error("another error is passed over")
+	}
+}
+
 func TestRolledOut(t *testing.T) {
 	done := appsv1.DeploymentStatus{ObservedGeneration: 2, UpdatedReplicas: 2, Replicas: 2, AvailableReplicas: 2}
 	for name, test := range map[string]struct {

@@ -36,6 +36,7 @@ const (
 	sandboxName    = "fix-login-sandbox-1"
 	ownName        = "own-sandbox-1" // a pod of the editor's, which is no sandbox, whatever its name
 	credentialName = "own"
+	accountName    = "bot"
 )
 
 // who names somebody.
@@ -52,6 +53,8 @@ const (
 	namespacer  who = "a namespacer"           // may change namespaces
 	keeperOfAll who = "an admin of Sandkeep"   // sandkeep-admin, and may change namespaces
 	keyHolder   who = "an admin with the keys" // the same, and may get Secrets in sandkeep-keys
+	applier     who = "an applier"             // edit, and may name some owners
+	account     who = "a service account"      // edit
 	manager     who = "the manager"
 	gateway     who = "the gateway"
 	keeper      who = "the keeper"
@@ -109,6 +112,11 @@ func (p *place) applyFiles(t *testing.T) {
 			t.Errorf("Policy %s: %v", name, warnings)
 		}
 	}
+	p.await(t, "owners of Sessions being stamped", func(ctx context.Context) (bool, error) {
+		session := newSession("default", "probe")
+		err := p.api.Create(ctx, session, client.DryRunAll)
+		return err == nil && session.Spec.Owner != nil, nil
+	})
 }
 
 // typeWarnings waits for the verdict of the API server on the types in a policy.
@@ -124,20 +132,22 @@ func (p *place) typeWarnings(t *testing.T, name string) []admissionv1.Expression
 
 // identity is how somebody is known to the API server. Names bear that of the place, since roles are given anew at each.
 func (p *place) identity(by who) rest.ImpersonationConfig {
-	account := func(name string) rest.ImpersonationConfig {
+	program := func(name string) rest.ImpersonationConfig {
 		return rest.ImpersonationConfig{UserName: "system:serviceaccount:" + v1alpha1.NamespaceSystem + ":" + name, Groups: []string{p.everyRight()}}
 	}
 	switch by {
 	case manager:
-		return account(v1alpha1.FieldOwnerManager)
+		return program(v1alpha1.FieldOwnerManager)
 	case gateway:
-		return account(v1alpha1.FieldOwnerGateway)
+		return program(v1alpha1.FieldOwnerGateway)
 	case keeper:
-		return account(v1alpha1.FieldOwnerKeeper)
+		return program(v1alpha1.FieldOwnerKeeper)
 	case node:
 		return rest.ImpersonationConfig{UserName: "kubelet", Groups: []string{"system:nodes", p.everyRight()}}
 	case admin:
 		return rest.ImpersonationConfig{UserName: "admin", Groups: []string{"system:masters"}}
+	case account:
+		return rest.ImpersonationConfig{UserName: "system:serviceaccount:" + p.namespace + ":" + accountName}
 	case collector:
 		return rest.ImpersonationConfig{UserName: "system:serviceaccount:kube-system:generic-garbage-collector"}
 	case everyRight:
@@ -156,7 +166,7 @@ func (p *place) everyRight() string { return "every-right-of-" + p.namespace }
 func (p *place) giveRoles(t *testing.T) {
 	t.Helper()
 	p.bind(t, "", "cluster-admin", rbacv1.Subject{Kind: "Group", Name: p.everyRight()})
-	for role, users := range map[string][]who{"edit": {editor, entrant, debugger}, "sandkeep-exec": {entrant}, "sandkeep-edit": {tenant}} {
+	for role, users := range map[string][]who{"edit": {editor, entrant, debugger, applier}, "sandkeep-exec": {entrant}, "sandkeep-edit": {tenant}} {
 		for _, user := range users {
 			p.bind(t, p.namespace, role, rbacv1.Subject{Kind: "User", Name: p.user(user)})
 		}
@@ -169,6 +179,7 @@ func (p *place) giveRoles(t *testing.T) {
 			p.bind(t, "", p.namespace+"-"+role, rbacv1.Subject{Kind: "User", Name: p.user(user)})
 		}
 	}
+	p.bind(t, p.namespace, "edit", rbacv1.Subject{Kind: "User", Name: p.identity(account).UserName})
 	p.role(t, "debug", "", "patch", "pods/ephemeralcontainers")
 	p.role(t, "namespaces", "", "patch", "namespaces", "namespaces/status", "namespaces/finalize")
 	p.role(t, "namespaces", "", "create", "namespaces")
@@ -266,7 +277,7 @@ func (p *place) await(t *testing.T, what string, is wait.ConditionWithContextFun
 // furnish makes what is at the place. The pods wait for ever to be scheduled.
 func (p *place) furnish(t *testing.T) {
 	t.Helper()
-	session := &v1alpha1.Session{ObjectMeta: p.named(sessionName), Spec: v1alpha1.SessionSpec{Mode: v1alpha1.SessionModeTask, Prompt: "Do it"}}
+	session := newSession(p.namespace, sessionName)
 	p.createFor(t, session)
 	p.createFor(t, credential(p))
 	p.sandbox = goldenPod(t, "env-delivery.yaml")
@@ -283,6 +294,12 @@ func (p *place) furnish(t *testing.T) {
 		if err := p.api.Create(t.Context(), pod); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func newSession(namespace, name string) *v1alpha1.Session {
+	return &v1alpha1.Session{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: v1alpha1.SessionSpec{Mode: v1alpha1.SessionModeTask, Prompt: "Do it"},
 	}
 }
 

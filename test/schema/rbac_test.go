@@ -51,6 +51,38 @@ func TestWhoMayReadSecrets(t *testing.T) {
 	}
 }
 
+// What everybody may use is the shipped default class, and no key: those are given by name (I4).
+func TestI4WhatEverybodyMayUse(t *testing.T) {
+	var want []string
+	for _, o := range build(t, "config/classes") {
+		if o.GetKind() == "SessionClass" && o.GetAnnotations()["sandkeep.dev/is-default-class"] == "true" {
+			want = append(want, "sandkeep-user: sessionclasses ["+o.GetName()+"]")
+		}
+	}
+	want = append(want, "sandkeep-admin: sessionclasses clustercredentials []")
+	var got []string
+	for _, o := range build(t, "config/default") {
+		if o.GetKind() != "ClusterRole" {
+			continue
+		}
+		var role rbacv1.ClusterRole
+		typed(t, o, &role)
+		for _, rule := range role.Rules {
+			if slices.Contains(rule.Verbs, "use") || slices.Contains(rule.Verbs, "assign-owner") || slices.Contains(rule.Verbs, "*") {
+				got = append(got, role.Name+": "+strings.Join(rule.Resources, " ")+" ["+strings.Join(rule.ResourceNames, " ")+"]")
+				if len(role.Labels) > 0 {
+					t.Errorf("ClusterRole %s is added to others by %v", role.Name, role.Labels)
+				}
+			}
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("who may use what (-want +got):\n%s", diff)
+	}
+}
+
 // onSecrets are the verbs that rules give on Secrets, sorted.
 func onSecrets(rules []rbacv1.PolicyRule) []string {
 	var verbs []string
