@@ -29,6 +29,7 @@ import (
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
 	"github.com/sandkeep/sandkeep/controllers/session"
 	"github.com/sandkeep/sandkeep/controllers/sessionclass"
+	"github.com/sandkeep/sandkeep/internal/access"
 	"github.com/sandkeep/sandkeep/internal/keep"
 )
 
@@ -126,7 +127,7 @@ func setUpReconcilers(ctx context.Context, mgr ctrl.Manager, o options) error {
 		Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder("sandkeep"), Clock: clock.RealClock{}, FieldOwner: v1alpha1.FieldOwnerManager,
 	}
 	sessions := &session.Reconciler{
-		Client: base.Client, Live: mgr.GetAPIReader(), Recorder: base.Recorder, Clock: base.Clock,
+		Client: base.Client, Live: mgr.GetAPIReader(), Access: access.New(base.Client, base.Clock), Recorder: base.Recorder, Clock: base.Clock,
 		Image: o.image, Metrics: session.NewMetrics(ctx, mgr.GetClient()), Patience: session.NewPatience(),
 		GatewayURL: o.gatewayURL, SystemNamespace: o.systemNamespace,
 	}

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/access"
 	"github.com/sandkeep/sandkeep/internal/keep"
 )
 
@@ -31,6 +32,7 @@ import (
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=configmaps;persistentvolumeclaims,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Pace of the retries of reconciles that failed.
@@ -45,6 +47,8 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads from the API server, for the few questions that a cache must not answer.
 	Live client.Reader
+	// Access tells what the owners of Sessions may use.
+	Access access.Reviewer
 	// Recorder takes the events of Sessions.
 	Recorder events.EventRecorder
 	// Clock is the time.

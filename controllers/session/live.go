@@ -103,7 +103,7 @@ func (w *world) deadlineMessage() string {
 }
 
 // credentialLost leaves the agent at work: its requests may be answered again at any time.
-func credentialLost(w *world, _ time.Time) *plan {
+func credentialLost(w *world, now time.Time) *plan {
 	pod := w.working()
 	if pod == nil {
 		return nil
@@ -113,7 +113,7 @@ func credentialLost(w *world, _ time.Time) *plan {
 		return nil
 	}
 	return &plan{
-		phase: hindered, pod: pod, reason: missing.Reason, missing: missing,
+		phase: hindered, pod: pod, reason: missing.Reason, missing: missing, wake: nextQuestion(w, now),
 		message: fmt.Sprintf("The agent in pod %q goes on by itself once its credential works again. %s", pod.Name, missing.Message),
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/credential"
 	"github.com/sandkeep/sandkeep/internal/keep"
+	"github.com/sandkeep/sandkeep/internal/owner"
 	"github.com/sandkeep/sandkeep/internal/sandbox"
 )
 
@@ -32,6 +33,8 @@ type world struct {
 	providers          []v1alpha1.APIProvider
 	credentials        []v1alpha1.Credential
 	clusterCredentials []v1alpha1.ClusterCredential
+	// usable and unusable are what the owner may and may not use, of what a run is or would be made from; both are empty where there is none.
+	usable, unusable []owner.Use
 	// namespace is the Session's.
 	namespace *corev1.Namespace
 	// gateway is nil until the keeper has published by what certificates it is known.
@@ -62,7 +65,7 @@ func (r *Reconciler) observe(ctx context.Context, key client.ObjectKey) (*world,
 		return w, nil
 	}
 	for _, read := range []func(context.Context, *world) error{
-		r.observeConfigs, r.observeWorkspace, r.observeClass, r.observeCredentials, r.observeGateway,
+		r.observeConfigs, r.observeWorkspace, r.observeClass, r.observeCredentials, r.observeGateway, r.observeAccess,
 	} {
 		if err := read(ctx, w); err != nil {
 			return nil, err
@@ -225,6 +228,29 @@ func (r *Reconciler) observeGateway(ctx context.Context, w *world) error {
 	return nil
 }
 
+// observeAccess asks what the owner may use of what a run is or could be made from. Nobody tells when that changes.
+func (r *Reconciler) observeAccess(ctx context.Context, w *world) error {
+	if w.class == nil || w.suspended() || finished(w.session) || !w.session.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	uses := []owner.Use{owner.Class(w.class.Name)}
+	for _, name := range credential.Asked(w.credentialWorld(w.pin())) {
+		uses = append(uses, owner.ClusterCredential(name))
+	}
+	for _, use := range uses {
+		may, err := r.Access.May(ctx, w.session.Spec.Owner, use)
+		switch {
+		case err != nil:
+			return err
+		case may:
+			w.usable = append(w.usable, use)
+		default:
+			w.unusable = append(w.unusable, use)
+		}
+	}
+	return nil
+}
+
 // waitingSessions maps a class, provider or credential to the Sessions that may have waited for it: those whose agent is not at work. The limits of
 // a class hold for those at work as well, and so does what becomes of a credential that the gateway holds for them.
 func (r *Reconciler) waitingSessions(ctx context.Context, o client.Object) []reconcile.Request {
@@ -380,10 +406,16 @@ func (w *world) resolve() ([]credential.Resolved, *credential.Missing) {
 
 // credentialWorld is what a decision about credentials is made from.
 func (w *world) credentialWorld(pin []v1alpha1.ResolvedCredential) credential.World {
-	return credential.World{
+	c := credential.World{
 		Session: w.session, Class: w.class, Namespace: w.namespace, Providers: w.providers,
 		Credentials: w.credentials, ClusterCredentials: w.clusterCredentials, Pinned: pin,
 	}
+	for i := range w.clusterCredentials {
+		if name := w.clusterCredentials[i].Name; slices.Contains(w.usable, owner.ClusterCredential(name)) {
+			c.Usable = append(c.Usable, name)
+		}
+	}
+	return c
 }
 
 // terms are the times that hold for the Session. Where its class is gone, the limits count with which its last run was made.

@@ -82,6 +82,7 @@ var checks = []check{
 	backingOff,           // the next run is due later
 	leftoversPresent,     // an earlier Session of this name still has a pod
 	classMissing,         // there is no class, or it is not usable
+	classNotAllowed,      // its owner may not use the class
 	moreThanPermitted,    // the class does not permit what the Session asks for
 	credentialsMissing,   // there is no credential, or it is not usable
 	gatewayMissing,       // a key stays in the gateway, and nobody knows yet how to tell the gateway from others

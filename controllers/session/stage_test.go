@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -20,8 +22,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/access"
 	"github.com/sandkeep/sandkeep/internal/build"
 	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/owner"
 	"github.com/sandkeep/sandkeep/internal/sandbox"
 	"github.com/sandkeep/sandkeep/test/integration/scenario"
 )
@@ -47,6 +51,8 @@ type stage struct {
 	err error
 	// statuses are those that were written for the Session, in order.
 	statuses []*v1alpha1.Session
+	// permitted are the resources of which the owner may use all.
+	permitted []string
 	// world is what there was at the end of each step.
 	world []string
 }
@@ -69,7 +75,7 @@ var key = client.ObjectKey{Namespace: build.Namespace, Name: scenario.Name}
 
 // newStage has one reconciler with a current cache, or several whose caches are behind.
 func newStage(tb testing.TB, workers int, seed uint64) *stage {
-	s := &stage{TB: tb, server: newServer(tb), random: rand.New(rand.NewPCG(seed, 0))}
+	s := &stage{TB: tb, server: newServer(tb), random: rand.New(rand.NewPCG(seed, 0)), permitted: scenario.Resources}
 	scenario.Put(s, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: build.Namespace}})
 	s.server.onWrite = s.written
 	for i := range workers {
@@ -99,6 +105,16 @@ func (s *stage) effective(since int) []call {
 		}
 	}
 	return list
+}
+
+// Permit says what the owner may use; nobody is woken by it.
+func (s *stage) Permit(resources ...string) { s.permitted = resources }
+
+// review answers whether somebody may use something. Nothing is stored.
+func (s *stage) review(r *authorizationv1.SubjectAccessReview) error {
+	want := owner.Review(*build.Owner(), owner.Use{Resource: r.Spec.ResourceAttributes.Resource, Name: r.Spec.ResourceAttributes.Name})
+	r.Status.Allowed = apiequality.Semantic.DeepEqual(want.Spec, r.Spec) && slices.Contains(s.permitted, r.Spec.ResourceAttributes.Resource)
+	return nil
 }
 
 // Bind puts a pod on a node, where from now on only the kubelet can say that it has ended.
@@ -353,6 +369,9 @@ func newWorker(s *stage, name string, behind bool) *worker {
 			return w.call("list", kindOf(list), false, func() error { return readList(w.view(kindOf(list)), list, opts...) })
 		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			if review, ok := o.(*authorizationv1.SubjectAccessReview); ok {
+				return w.call("ask", kindOf(o), false, func() error { return s.review(review) })
+			}
 			return w.call("create", kindOf(o), true, func() error { return c.Create(ctx, o, opts...) })
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
@@ -374,7 +393,7 @@ func newWorker(s *stage, name string, behind bool) *worker {
 		},
 	})
 	w.reconciler = &Reconciler{
-		Client: cached, Live: live, Recorder: nobody{}, Clock: clock.RealClock{}, Image: "sandkeep.test/sandkeep:1",
+		Client: cached, Live: live, Access: access.New(cached, clock.RealClock{}), Recorder: nobody{}, Clock: clock.RealClock{}, Image: "sandkeep.test/sandkeep:1",
 		Metrics: NewMetrics(s.Context(), cached), Patience: NewPatience(), GatewayURL: "https://gateway.test", SystemNamespace: v1alpha1.NamespaceSystem,
 	}
 	return w

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/credential"
+	"github.com/sandkeep/sandkeep/internal/owner"
 	"github.com/sandkeep/sandkeep/internal/sandbox"
 )
 
@@ -126,6 +128,33 @@ func notReady(class *v1alpha1.SessionClass) string {
 	return ""
 }
 
+// What an owner may use is asked again while a Session waits, since no watch tells of it: every half minute, and up to a fifth later, so that the
+// Sessions of a team that waits for one permission do not all ask at once.
+const (
+	askAgain = 30 * time.Second
+	spread   = 6 * time.Second
+)
+
+// nextQuestion is when to ask again what the owner may use, if anything was denied.
+func nextQuestion(w *world, now time.Time) time.Time {
+	if len(w.unusable) == 0 {
+		return time.Time{}
+	}
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(w.session.UID))
+	return now.Add(askAgain + time.Duration(hash.Sum64()%uint64(spread)))
+}
+
+func classNotAllowed(w *world, now time.Time) *plan {
+	class := owner.Class(w.class.Name)
+	if slices.Contains(w.usable, class) {
+		return nil
+	}
+	return &plan{
+		phase: waiting, reason: v1alpha1.ReasonClassNotAllowed, message: owner.Denied(w.session.Spec.Owner, class), wake: nextQuestion(w, now),
+	}
+}
+
 func moreThanPermitted(w *world, _ time.Time) *plan {
 	problem := sandbox.OverLimit(w.session, w.class)
 	if problem == "" {
@@ -134,12 +163,12 @@ func moreThanPermitted(w *world, _ time.Time) *plan {
 	return &plan{phase: impossible, reason: v1alpha1.ReasonInvalidForClass, message: problem}
 }
 
-func credentialsMissing(w *world, _ time.Time) *plan {
+func credentialsMissing(w *world, now time.Time) *plan {
 	_, missing := w.resolve()
 	if missing == nil {
 		return nil
 	}
-	return &plan{phase: waiting, reason: missing.Reason, message: missing.Message, missing: missing}
+	return &plan{phase: waiting, reason: missing.Reason, message: missing.Message, missing: missing, wake: nextQuestion(w, now)}
 }
 
 func gatewayMissing(w *world, _ time.Time) *plan {
@@ -180,7 +209,7 @@ func nothingInTheWayToRun(w *world, _ time.Time) *plan {
 
 // outdated is true for a pod that would be made in another way today.
 func (w *world) outdated(pod *corev1.Pod) bool {
-	if w.class == nil || notReady(w.class) != "" {
+	if w.class == nil || notReady(w.class) != "" || !slices.Contains(w.usable, owner.Class(w.class.Name)) {
 		return false
 	}
 	if _, missing := w.resolve(); missing != nil {

@@ -11,11 +11,16 @@ import (
 // SessionBuilder makes a Session.
 type SessionBuilder struct{ o v1alpha1.Session }
 
-// Session begins a Session that nobody has reconciled, of class "opencode" and with a prompt.
+// Owner is the owner of every Session, unless told otherwise.
+func Owner() *v1alpha1.Owner {
+	return &v1alpha1.Owner{Username: "dev@acme.example", Groups: []string{"team-a", "system:authenticated"}}
+}
+
+// Session begins a Session that nobody has reconciled, of class "opencode", with an owner and a prompt.
 func Session(name string) *SessionBuilder {
 	return &SessionBuilder{v1alpha1.Session{
 		ObjectMeta: objectMeta(name, Namespace),
-		Spec:       v1alpha1.SessionSpec{ClassName: "opencode", Mode: v1alpha1.SessionModeTask, Prompt: "Fix the login"},
+		Spec:       v1alpha1.SessionSpec{ClassName: "opencode", Owner: Owner(), Mode: v1alpha1.SessionModeTask, Prompt: "Fix the login"},
 		Status:     v1alpha1.SessionStatus{ObservedGeneration: new(int64(-1))},
 	}}
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/owner"
 )
 
 // Resolved is one credential that a Session runs on.
@@ -44,6 +45,8 @@ type World struct {
 	Providers          []v1alpha1.APIProvider
 	Credentials        []v1alpha1.Credential
 	ClusterCredentials []v1alpha1.ClusterCredential
+	// Usable are the names of those of ClusterCredentials that the Session's owner may use; Asked says of which that has to be known.
+	Usable []string
 	// Pinned is what an earlier run of the Session was given. Where it is not nil, nothing is chosen anew, even if it is
 	// empty: who pays never changes.
 	Pinned []v1alpha1.ResolvedCredential
@@ -116,6 +119,28 @@ func (w World) byFallback(chosen []Resolved, answers []int) ([]Resolved, *Missin
 func (w World) heldBack(missing *Missing) *Missing {
 	return &Missing{missing.Reason, fmt.Sprintf("Class %q has fallback Never, so no ClusterCredential takes the place of the namespace's own: %s",
 		w.Class.Name, missing.Message)}
+}
+
+// Asked are the names of the ClusterCredentials that Resolve may come to, if only the Session's owner may use them, sorted.
+func Asked(w World) []string {
+	var refs []v1alpha1.CredentialReference
+	if w.Pinned != nil {
+		for _, p := range w.Pinned {
+			refs = append(refs, p.Ref)
+		}
+	} else {
+		for _, need := range w.needs() {
+			refs = append(refs, w.candidates(need)...)
+		}
+	}
+	var names []string
+	for _, ref := range refs {
+		if ref.Kind == v1alpha1.CredentialKindClusterCredential && byName(w.ClusterCredentials, ref.Name) != nil {
+			names = append(names, ref.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // pinned looks up again what an earlier run was given.
@@ -215,6 +240,14 @@ func (w World) firstUsable(need v1alpha1.ClassCredential, refs []v1alpha1.Creden
 	return nil, first
 }
 
+// candidates are those that are tried for a provider, in this order.
+func (w World) candidates(need v1alpha1.ClassCredential) []v1alpha1.CredentialReference {
+	if ref := w.choice(need.Provider); ref != nil {
+		return []v1alpha1.CredentialReference{*ref}
+	}
+	return append(w.shared(need.Provider), w.allowed(need.Provider)...)
+}
+
 // shared lists the credentials that the namespace shares for a provider, by name.
 func (w World) shared(provider string) []v1alpha1.CredentialReference {
 	var refs []v1alpha1.CredentialReference
@@ -228,7 +261,7 @@ func (w World) shared(provider string) []v1alpha1.CredentialReference {
 	return refs
 }
 
-// allowed lists the credentials of admins that the namespace may use for a provider, by falling priority, then by name.
+// allowed lists the credentials of admins that the namespace, though perhaps not the owner, may use for a provider, by falling priority, then by name.
 func (w World) allowed(provider string) []v1alpha1.CredentialReference {
 	var list []*v1alpha1.ClusterCredential
 	for i := range w.ClusterCredentials {
@@ -302,6 +335,9 @@ func (w World) permission(ref v1alpha1.CredentialReference, provider string) (pe
 		if !Allows(c, w.Namespace) {
 			return permission{}, &Missing{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf(
 				"ClusterCredential %q does not allow namespace %q; ask an admin to add it to spec.allow.namespaces", ref.Name, w.Session.Namespace)}
+		}
+		if !slices.Contains(w.Usable, ref.Name) {
+			return permission{}, &Missing{v1alpha1.ReasonCredentialNotAllowed, owner.Denied(w.Session.Spec.Owner, owner.ClusterCredential(ref.Name))}
 		}
 		return permission{c.Spec.Provider, c.Spec.APIKey.SecretRef, v1alpha1.CredentialSourceCluster, c.Spec.Deliveries, c.Status.Conditions}, nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/build"
+	"github.com/sandkeep/sandkeep/internal/owner"
 )
 
 const proxy = v1alpha1.DeliveryProxy
@@ -23,6 +24,7 @@ type admins struct {
 	pinned    []v1alpha1.ResolvedCredential
 	delivery  v1alpha1.Delivery // Proxy when empty
 	fallback  v1alpha1.Fallback
+	unusable  string // the name of one that the owner may not use
 }
 
 func (a admins) world() World {
@@ -36,7 +38,11 @@ func (a admins) world() World {
 	w := s.world()
 	w.Namespace, w.Class.Spec.Fallback = a.namespace, a.fallback
 	for _, c := range a.cluster {
-		w.ClusterCredentials = append(w.ClusterCredentials, *c.Obj())
+		o := c.Obj()
+		w.ClusterCredentials = append(w.ClusterCredentials, *o)
+		if o.Name != a.unusable {
+			w.Usable = append(w.Usable, o.Name)
+		}
 	}
 	return w
 }
@@ -127,6 +133,12 @@ func allowedSituations() map[string]struct {
 		"the next one where the first allows others": {
 			admins{namespace: team(), cluster: orgs(org("a").Allow("team-b"), org("b"))}, chosen("anthropic: b by Proxy"),
 		},
+		"the next one where the owner may not use the first": {
+			admins{namespace: team(), cluster: orgs(org("a").Priority(1), org("b")), unusable: "a"}, chosen("anthropic: b by Proxy"),
+		},
+		"the own one, whatever the owner may use": {
+			admins{namespace: team(), cluster: orgs(org("a")), own: ownOne("z"), unusable: "a"}, chosen("anthropic: z by Proxy"),
+		},
 		"none of another provider": {admins{namespace: team(), cluster: orgs(org("a").Provider("openai"), org("b"))}, chosen("anthropic: b by Proxy")},
 		"the Session's choice before priority and the own ones": {
 			admins{session: session().ClusterCredential("anthropic", "c"), namespace: team(), cluster: orgs(org("b").Priority(5), org("c")), own: ownOne("a")},
@@ -156,6 +168,8 @@ func forbiddenSituations() map[string]struct {
 	none := missing("CredentialNotFound", `No credential for provider "anthropic" in namespace "team-a"; create a Credential there, or ask an admin for a ClusterCredential that allows the namespace`)
 	notFound := missing("CredentialNotFound", `ClusterCredential "a" not found; ask an admin to create it for provider "anthropic"`)
 	notAllowed := missing("CredentialNotAllowed", `ClusterCredential "a" does not allow namespace "team-a"; ask an admin to add it to spec.allow.namespaces`)
+	notUsable := missing("CredentialNotAllowed", owner.Denied(build.Owner(), owner.ClusterCredential("a")))
+	ownerless := session().With(func(s *v1alpha1.Session) { s.Spec.Owner = nil })
 	notForEnv := missing("CredentialNotAllowed", `ClusterCredential "a" does not permit delivery Env, which class "opencode" asks for; add it to spec.deliveries or choose another class`)
 	return map[string]one{
 		"it allows nobody":                            {admins{namespace: team(), cluster: orgs(build.ClusterCredential("a").Ready())}, none},
@@ -192,6 +206,12 @@ func forbiddenSituations() map[string]struct {
 			admins{namespace: team(), cluster: orgs(org("z").NotReady("KeyRejected", "Because")), own: unreadable("a"), fallback: shared},
 			missing("CredentialNotReady", `Credential "a" is not ready: Ask an admin`),
 		},
+		"the owner may not use it":                 {admins{namespace: team(), cluster: orgs(org("a")), unusable: "a"}, notUsable},
+		"the owner may not use the one chosen":     {admins{session: choice(), namespace: team(), cluster: orgs(org("a"), org("b")), own: ownOne("c"), unusable: "a"}, notUsable},
+		"the owner may not use the pinned one":     {admins{namespace: team(), cluster: orgs(org("a"), org("b")), own: ownOne("c"), unusable: "a", pinned: pinOf("ClusterCredential", "a", proxy)}, notUsable},
+		"nobody allows it, whoever may use it":     {admins{session: choice(), namespace: team(), cluster: orgs(org("a").Allow("team-b")), unusable: "a"}, notAllowed},
+		"the owner may use another provider's":     {admins{namespace: team(), cluster: orgs(org("a"), org("b").Provider("openai")), unusable: "a"}, notUsable},
+		"the Session has no owner, and is told so": {admins{session: ownerless, namespace: team(), cluster: orgs(org("a")), unusable: "a"}, missing("CredentialNotAllowed", owner.Denied(nil, owner.ClusterCredential("a")))},
 		"it is not ready": {
 			admins{namespace: team(), cluster: orgs(org("a").NotReady("KeyRejected", "The provider refused the key"))},
 			missing("CredentialNotReady", `ClusterCredential "a" is not ready: The provider refused the key`),
@@ -228,6 +248,39 @@ func TestASessionDoesNotRunOnWhatAnAdminKeeps(t *testing.T) {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}
 			wellPut(t, got.Missing.Message)
+		})
+	}
+}
+
+func TestAskedAreAllThatMayBeChosen(t *testing.T) {
+	for name, c := range map[string]struct {
+		admins
+		want []string
+	}{
+		"all of the provider that allow the namespace": {
+			admins{namespace: team(), cluster: orgs(org("b"), org("a").NotReady("KeyRejected", "Because"), org("c").Provider("openai"), org("d").Allow("team-b"), org("e").Deleting())},
+			[]string{"a", "b"},
+		},
+		"the one chosen": {
+			admins{session: session().ClusterCredential("anthropic", "b"), namespace: team(), cluster: orgs(org("a"), org("b"))}, []string{"b"},
+		},
+		"none where the one chosen does not exist": {
+			admins{session: session().ClusterCredential("anthropic", "c"), namespace: team(), cluster: orgs(org("a"), org("b"))}, nil,
+		},
+		"none where one of the namespace is chosen, whatever its name": {
+			admins{session: session().Credential("anthropic", "a"), namespace: team(), cluster: orgs(org("a"))}, nil,
+		},
+		"the pinned one": {
+			admins{namespace: team(), cluster: orgs(org("a").Priority(1), org("b")), pinned: pinOf("ClusterCredential", "b", proxy)}, []string{"b"},
+		},
+		"none where there are none to pay": {
+			admins{namespace: team(), cluster: orgs(org("a")), pinned: []v1alpha1.ResolvedCredential{}}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, Asked(c.world())); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
 		})
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
@@ -22,7 +24,9 @@ import (
 
 	"github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/session"
+	"github.com/sandkeep/sandkeep/internal/access"
 	"github.com/sandkeep/sandkeep/internal/build"
+	"github.com/sandkeep/sandkeep/internal/owner"
 	"github.com/sandkeep/sandkeep/test/cluster"
 	"github.com/sandkeep/sandkeep/test/integration/scenario"
 )
@@ -73,6 +77,7 @@ func newStage(t *testing.T, managers int) *stage {
 	s := &stage{TB: t, config: cluster.Config(t), api: api, namespace: cluster.Namespace(t, api), clock: &stoppedClock{now: time.Now()}}
 	t.Cleanup(s.release)
 	s.fence()
+	s.Permit(scenario.Resources...)
 	s.makeNode()
 	s.awaitServiceAccount()
 	for range managers {
@@ -115,6 +120,9 @@ func (s *stage) Local(o client.Object) client.Object {
 		}
 	case *v1alpha1.Session:
 		typed.Spec.ClassName = s.local(typed.Spec.ClassName)
+		if typed.Spec.Owner != nil {
+			typed.Spec.Owner = s.owner()
+		}
 		for i := range typed.Spec.Credentials {
 			choice := &typed.Spec.Credentials[i]
 			choice.Provider = s.local(choice.Provider)
@@ -127,6 +135,38 @@ func (s *stage) Local(o client.Object) client.Object {
 }
 
 func (s *stage) local(name string) string { return s.namespace + "-" + name }
+
+// owner is a user whom nobody else's roles are bound to.
+func (s *stage) owner() *v1alpha1.Owner { return &v1alpha1.Owner{Username: s.local("owner")} }
+
+// Permit binds the owner to a role, and waits until the API server goes by it.
+func (s *stage) Permit(resources ...string) {
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: s.local("owner")}}
+	for _, resource := range resources {
+		role.Rules = append(role.Rules, rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{resource}, Verbs: []string{owner.Verb}})
+	}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: s.owner().Username}},
+	}
+	for _, o := range []client.Object{role, binding} {
+		err := s.api.Create(s.Context(), o.DeepCopyObject().(client.Object))
+		if apierrors.IsAlreadyExists(err) {
+			err = s.api.Update(s.Context(), o)
+		}
+		s.must(err)
+	}
+	for _, resource := range scenario.Resources {
+		s.await("the permission to use "+resource, func() string {
+			review := owner.Review(*s.owner(), owner.Use{Resource: resource, Name: "any"})
+			s.must(s.api.Create(s.Context(), review))
+			if review.Status.Allowed != slices.Contains(resources, resource) {
+				return fmt.Sprintf("allowed is %t", review.Status.Allowed)
+			}
+			return ""
+		})
+	}
+}
 
 // Bind puts a pod on the node, as a scheduler does.
 func (s *stage) Bind(pod *corev1.Pod) {
@@ -209,7 +249,7 @@ func (s *stage) startManager() {
 	s.must(err)
 	ctx, stop := context.WithCancel(context.WithoutCancel(s.Context()))
 	reconciler := &session.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("sandkeep"), Clock: s.clock,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Access: access.New(mgr.GetClient(), s.clock), Recorder: mgr.GetEventRecorder("sandkeep"), Clock: s.clock,
 		Image: "registry.example/sandkeep:1", Metrics: session.NewMetrics(ctx, mgr.GetClient()),
 		Patience: session.NewPatience(), GatewayURL: "https://gateway.test", SystemNamespace: s.namespace,
 	}
@@ -259,6 +299,8 @@ func (s *stage) release() {
 		&v1alpha1.SessionClass{ObjectMeta: metav1.ObjectMeta{Name: s.local("opencode")}},
 		&v1alpha1.APIProvider{ObjectMeta: metav1.ObjectMeta{Name: s.local("anthropic")}},
 		&v1alpha1.ClusterCredential{ObjectMeta: metav1.ObjectMeta{Name: s.local("org")}},
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: s.local("owner")}},
+		&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: s.local("owner")}},
 	} {
 		s.must(client.IgnoreNotFound(s.api.Delete(ctx, o)))
 	}

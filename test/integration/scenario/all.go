@@ -16,7 +16,7 @@ import (
 
 // All is every scenario.
 func All() []Scenario {
-	return slices.Concat(endings(), waits(), proxied(), lost(), stops(), clashes(), retention())
+	return slices.Concat(endings(), waits(), proxied(), permissions(), lost(), stops(), clashes(), retention())
 }
 
 // opencode is a class whose agent needs a key of anthropic.

@@ -56,6 +56,8 @@ type Stage interface {
 	Namespace() string
 	// Local is the object as this stage names it: names of objects without a namespace must not collide between scenarios.
 	Local(o client.Object) client.Object
+	// Permit lets the owner of the Session use the objects of these resources, and of no others. Before the first call it is all that there are.
+	Permit(resources ...string)
 	// Bind puts a pod on a node.
 	Bind(pod *corev1.Pod)
 	// Pass lets time go by.
