@@ -34,6 +34,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/access"
 	"github.com/sandkeep/sandkeep/internal/gateway"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
@@ -136,7 +137,7 @@ func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
 		Identity: &identity.Authenticator{
 			Tokens: tokens, Cache: watched, Live: mgr.GetAPIReader(), AnyAddress: o.anyAddress,
 		},
-		Cache: watched, Live: mgr.GetAPIReader(), Pulse: beat,
+		Cache: watched, Live: mgr.GetAPIReader(), Access: access.New(mgr.GetClient(), realTime), Pulse: beat,
 		Ledger:   ledger.New(mgr.GetAPIReader(), mgr.GetClient(), realTime),
 		Limits:   limit.New(mgr.GetAPIReader(), mgr.GetClient(), mgr.GetClient(), realTime, os.Getenv("POD_NAME")),
 		Witness:  witness.New(mgr.GetClient(), realTime, os.Getenv("POD_NAME"), types.UID(os.Getenv("POD_UID"))),

@@ -42,6 +42,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway/limit"
 	"github.com/sandkeep/sandkeep/internal/gateway/pulse"
 	"github.com/sandkeep/sandkeep/internal/gateway/witness"
+	"github.com/sandkeep/sandkeep/internal/owner"
 )
 
 const (
@@ -130,6 +131,32 @@ type stage struct {
 	upstream *upstreamServer
 	agent    *http.Client
 	told     *told
+	owners   *owners
+}
+
+// owners says what owners may use: at first everything.
+type owners struct {
+	mu     sync.Mutex
+	denied bool
+	err    error
+	asked  []string
+}
+
+func (o *owners) May(_ context.Context, who *v1alpha1.Owner, use owner.Use) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if who == nil {
+		return false, nil
+	}
+	o.asked = append(o.asked, who.Username+" "+use.Resource+" "+use.Name)
+	return !o.denied, o.err
+}
+
+// answer changes what is said.
+func (o *owners) answer(denied bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.denied, o.err = denied, err
 }
 
 // told is all that the gateway says to people.
@@ -190,11 +217,11 @@ func stageWith(t *testing.T, upstream *upstreamServer, changes ...func(*objects)
 		change(o)
 	}
 	api := o.client()
-	told := &told{}
-	s := &stage{t: t, objects: o, api: api, upstream: upstream, told: told, agent: newAgent(), Server: &Server{
+	told, owners := &told{}, &owners{}
+	s := &stage{t: t, objects: o, api: api, upstream: upstream, told: told, owners: owners, agent: newAgent(), Server: &Server{
 		Fence:    func(context.Context) error { return nil },
 		Identity: &identity.Authenticator{Tokens: authenticator.RequestFunc(tokens), Cache: api, Live: api},
-		Cache:    api, Live: api, Ledger: ledger.New(api, api, clock.RealClock{}), Limits: limit.New(api, api, api, clock.RealClock{}, "gateway"),
+		Cache:    api, Live: api, Access: owners, Ledger: ledger.New(api, api, clock.RealClock{}), Limits: limit.New(api, api, api, clock.RealClock{}, "gateway"),
 		Pulse:   &pulse.Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway", UID: "uid"},
 		Witness: witness.New(api, clock.RealClock{}, "gateway", "uid"), Recorder: told, Clock: clock.RealClock{}, Metrics: NewMetrics(),
 		Log: funcr.New(told.log, funcr.Options{}),

@@ -23,6 +23,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway/meter"
 	"github.com/sandkeep/sandkeep/internal/gateway/route"
 	"github.com/sandkeep/sandkeep/internal/gateway/strip"
+	"github.com/sandkeep/sandkeep/internal/owner"
 )
 
 // exchange is one request to a provider, on its way there and back.
@@ -118,7 +119,7 @@ func (s *Server) permit(r *http.Request, caller identity.Caller, provider, escap
 	return x, nil
 }
 
-// world is what the decision about a request is made from. All of it comes from watches.
+// world is what the decision about a request is made from. All of it comes from watches, but what the owner of the Session may use.
 func (s *Server) world(ctx context.Context, caller identity.Caller, provider string) (grant.World, error) {
 	w := grant.World{Session: caller.Session}
 	namespace, p := &corev1.Namespace{}, &v1alpha1.APIProvider{}
@@ -144,6 +145,7 @@ func (s *Server) world(ctx context.Context, caller identity.Caller, provider str
 	case v1alpha1.CredentialKindClusterCredential:
 		if found, err = s.find(ctx, client.ObjectKey{Name: pin.Ref.Name}, clusters); found {
 			w.ClusterCredential = clusters
+			w.MayUse, err = s.Access.May(ctx, caller.Session.Spec.Owner, owner.ClusterCredential(pin.Ref.Name))
 		}
 	}
 	return w, errors.Join(append(errs, err)...)

@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -206,6 +208,45 @@ func TestI4WhatIsTakenBackIsRefusedAtTheNextRequest(t *testing.T) {
 				t.Errorf("%d requests reached the provider", got)
 			}
 		})
+	}
+}
+
+func TestI4AnOwnerWhoMayNoLongerUseAKeyIsRefusedAtTheNextRequest(t *testing.T) {
+	s := newStage(t, fine)
+	if a := s.post(""); a.StatusCode != http.StatusOK {
+		t.Fatalf("before: %s %s", a.Status, a.body)
+	}
+	s.owners.answer(true, nil)
+	a := s.post("")
+	if a.StatusCode != http.StatusForbidden || a.Header.Get(contract.HeaderFailureClass) != string(contract.ProviderAuthenticationFailed) {
+		t.Errorf("after: %s %s", a.Status, a.body)
+	}
+	if want := "kubectl create clusterrolebinding"; !strings.Contains(a.Header.Get(contract.HeaderFailureMessage), want) {
+		t.Errorf("it says %q, want %q in it", a.Header.Get(contract.HeaderFailureMessage), want)
+	}
+	s.counts("refusals_total{class=opencode,namespace=team-a,provider=anthropic,reason=CredentialNotAllowed,} 1")
+	s.owners.answer(false, nil)
+	if a := s.post(""); a.StatusCode != http.StatusOK || len(s.upstream.requests()) != 2 {
+		t.Errorf("permitted again: %s %s", a.Status, a.body)
+	}
+	if want := slices.Repeat([]string{"dev@acme.example clustercredentials shared"}, 3); !slices.Equal(s.owners.asked, want) {
+		t.Errorf("asked %q, want %q", s.owners.asked, want)
+	}
+}
+
+func TestI4WhileNobodyKnowsWhatAnOwnerMayUseNothingIsSent(t *testing.T) {
+	s := newStage(t, fine)
+	s.owners.answer(false, errors.New("the API server is down"))
+	a := s.post("")
+	if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || len(s.upstream.requests()) > 0 {
+		t.Errorf("%s, to be tried again after %q: %s", a.Status, a.Header.Get("Retry-After"), a.body)
+	}
+}
+
+func TestI4ASessionWithoutAnOwnerUsesNoKeyOfAnAdmin(t *testing.T) {
+	s := newStage(t, fine, func(o *objects) { o.session.Spec.Owner = nil })
+	if a := s.post(""); a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, "has no owner") || len(s.upstream.requests()) > 0 {
+		t.Errorf("%s %s", a.Status, a.body)
 	}
 }
 

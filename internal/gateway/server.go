@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/access"
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
@@ -56,6 +57,8 @@ type Server struct {
 	Identity *identity.Authenticator
 	// Cache reads from watches, Live from the API server. What Cache has is shared by all requests: it is read without a copy, and so never changed.
 	Cache, Live client.Reader
+	// Access tells what the owners of Sessions may use.
+	Access access.Reviewer
 	// Ledger counts.
 	Ledger *ledger.Ledger
 	// Pulse renews the Lease by which the age of watches is known.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -282,6 +283,48 @@ func TestLimitsHoldForEverybodyTogether(t *testing.T) {
 	p.untilCredential("limited", func(c *v1alpha1.ClusterCredential) bool {
 		return meta.IsStatusConditionFalse(c.Status.Conditions, v1alpha1.ConditionWithinLimits)
 	})
+}
+
+// TestI4OwnerLosesAKeyWhileAnAgentRuns: a Session runs for somebody who has two rights, and loses one of them.
+func TestI4OwnerLosesAKeyWhileAnAgentRuns(t *testing.T) {
+	p := newProxiedPlay(t)
+	owner := &v1alpha1.Owner{Username: "dev of " + p.namespace}
+	p.session("ok", p.commandClass(ask+`while ! ask | tee -a /tmp/answers | grep -q ' 403$'; do sleep 0.2; done; tail -n 1 /tmp/answers`, paid(v1alpha1.DeliveryProxy)),
+		func(s *v1alpha1.SessionSpec) { s.Owner = owner })
+	p.expectMessage(p.untilWaiting(v1alpha1.ReasonClassNotAllowed), "dev of "+p.namespace, "kubectl create clusterrole")
+	p.permit(owner, "sessionclasses")
+	p.expectMessage(p.untilWaiting(v1alpha1.ReasonCredentialNotAllowed), "dev of "+p.namespace, "kubectl create clusterrole")
+	binding := p.permit(owner, "clustercredentials")
+	p.untilRunning()
+	p.untilSeen("the key")
+	p.remove(binding)
+	began := time.Now()
+	s := p.untilFinished()
+	took := time.Since(began).Round(time.Millisecond)
+	t.Logf("the agent was refused and had ended %s after the binding was deleted", took)
+	if took > time.Minute {
+		t.Errorf("a permission that is taken away must have ended all use within a minute")
+	}
+	if log := p.fullLog(s.Status.PodName); !strings.Contains(log, "may not use ClusterCredential") {
+		t.Errorf("the agent was not told why it was refused:\n%s", log)
+	}
+}
+
+// permit lets somebody use what has the name of the play.
+func (p *play) permit(owner *v1alpha1.Owner, resource string) client.Object {
+	p.Helper()
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: p.namespace + "-" + resource}, Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{resource}, ResourceNames: []string{p.namespace}, Verbs: []string{"use"},
+	}}}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: role.ObjectMeta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: owner.Username}},
+	}
+	for _, o := range []client.Object{role, binding} {
+		p.create(o)
+		p.Cleanup(func() { p.remove(o) })
+	}
+	return binding
 }
 
 // TestProxiedOpenCodeFailures: the gateway knows what failed, also where the agent swallows it.

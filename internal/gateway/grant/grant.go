@@ -10,6 +10,7 @@ import (
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/credential"
+	"github.com/sandkeep/sandkeep/internal/owner"
 )
 
 // World is what a decision is made from. What was not found is nil.
@@ -19,6 +20,8 @@ type World struct {
 	Provider          *v1alpha1.APIProvider
 	Credential        *v1alpha1.Credential
 	ClusterCredential *v1alpha1.ClusterCredential
+	// MayUse says whether the Session's owner may use the ClusterCredential.
+	MayUse bool
 }
 
 // Grant is permission for one request.
@@ -54,8 +57,8 @@ func PinOf(s *v1alpha1.Session, provider string) *v1alpha1.ResolvedCredential {
 	return nil
 }
 
-// For decides about a request of a Session to a provider. Status names the credential, and permits nothing by that: the credential itself and
-// the namespace must permit it now (I4).
+// For decides about a request of a Session to a provider. Status names the credential, and permits nothing by that: the credential itself must
+// permit it now, and the namespace and the owner of the Session must be ones that may use it (I4).
 func For(w World, provider string) (Grant, *Refusal) {
 	pin := PinOf(w.Session, provider)
 	if pin == nil {
@@ -116,6 +119,8 @@ func (w World) permission(pin *v1alpha1.ResolvedCredential) (permission, *Refusa
 		case !credential.Allows(c, w.Namespace):
 			return permission{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf(
 				"ClusterCredential %q does not allow namespace %q any more; ask an admin", c.Name, w.Session.Namespace)}
+		case !w.MayUse:
+			return permission{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, owner.Denied(w.Session.Spec.Owner, owner.ClusterCredential(c.Name))}
 		}
 		return permission{c.Spec.Provider, c.Generation, v1alpha1.NamespaceKeys, c.Spec.APIKey.SecretRef, c.Spec.Deliveries, hosts(c.Spec.Hosts, c.Status), c.Spec.Limits, c.Status}, nil
 	}

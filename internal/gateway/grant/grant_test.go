@@ -17,6 +17,7 @@ const host = "api.anthropic.example"
 // shared is a Session of team-a that was given an admin's credential.
 func shared() World {
 	return World{
+		MayUse: true,
 		Session: build.Session("fix-login").With(func(s *v1alpha1.Session) {
 			s.Status.Credentials = []v1alpha1.ResolvedCredential{
 				{Provider: "openai", Ref: v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindCredential, Name: "other"}, Delivery: v1alpha1.DeliveryProxy},
@@ -37,7 +38,7 @@ func shared() World {
 // own is a Session that was given a credential of its namespace.
 func own() World {
 	w := shared()
-	w.ClusterCredential = nil
+	w.ClusterCredential, w.MayUse = nil, false
 	w.Session.Status.Credentials[1].Ref = v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindCredential, Name: "own"}
 	w.Credential = build.Credential("own").Deliveries(v1alpha1.DeliveryProxy).Ready().With(func(c *v1alpha1.Credential) { c.Status.Hosts = []string{host} }).Obj()
 	return w
@@ -120,6 +121,8 @@ func refusals() map[string]struct {
 		"the admin's is for another provider":    {shared, cluster(func(c *v1alpha1.ClusterCredential) { c.Spec.Provider = "openai" }), notAllowed},
 		"the admin's allows nobody any more":     {shared, cluster(func(c *v1alpha1.ClusterCredential) { c.Spec.Allow = nil }), notAllowed},
 		"the admin's allows others":              {shared, cluster(func(c *v1alpha1.ClusterCredential) { c.Spec.Allow.Namespaces.Names = []string{"team-b"} }), notAllowed},
+		"the owner may not use the admin's":      {shared, func(w *World) { w.MayUse = false }, notAllowed},
+		"there is no owner":                      {shared, func(w *World) { w.Session.Spec.Owner, w.MayUse = nil, false }, notAllowed},
 		"the admin's is for environments":        {shared, cluster(func(c *v1alpha1.ClusterCredential) { c.Spec.Deliveries = []v1alpha1.Delivery{v1alpha1.DeliveryEnv} }), notAllowed},
 		"the admin's may go elsewhere":           {shared, cluster(func(c *v1alpha1.ClusterCredential) { c.Spec.Hosts = []string{"anthropic.example"} }), v1alpha1.ReasonEndpointsChanged},
 		"the admin's was recorded for elsewhere": {shared, cluster(func(c *v1alpha1.ClusterCredential) { c.Spec.Hosts, c.Status.Hosts = nil, []string{"x." + host} }), v1alpha1.ReasonEndpointsChanged},
