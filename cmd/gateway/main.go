@@ -111,8 +111,8 @@ func cacheOptions() cache.Options {
 	utilruntime.Must(err)
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:    {Label: labels.NewSelector().Add(*ours)},
-			&corev1.Secret{}: {Namespaces: map[string]cache.Config{v1alpha1.NamespaceKeys: {}}},
+			&corev1.Pod{}:           {Label: labels.NewSelector().Add(*ours)},
+			&corev1.Secret{}:        {Namespaces: map[string]cache.Config{v1alpha1.NamespaceKeys: {}}},
 			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{v1alpha1.NamespaceSystem: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelPulse: ""})}}},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),

@@ -230,12 +230,17 @@ func (r *Reconciler) observeGateway(ctx context.Context, w *world) error {
 
 // observeAccess asks what the owner may use of what a run is or could be made from. Nobody tells when that changes.
 func (r *Reconciler) observeAccess(ctx context.Context, w *world) error {
-	if w.class == nil || w.suspended() || finished(w.session) || !w.session.DeletionTimestamp.IsZero() {
+	if w.suspended() || finished(w.session) || !w.session.DeletionTimestamp.IsZero() {
 		return nil
 	}
-	uses := []owner.Use{owner.Class(w.class.Name)}
-	for _, name := range credential.Asked(w.credentialWorld(w.pin())) {
-		uses = append(uses, owner.ClusterCredential(name))
+	var uses []owner.Use
+	if w.class != nil {
+		uses = append(uses, owner.Class(w.class.Name))
+	}
+	if pin := w.pin(); w.class != nil || pin != nil {
+		for _, name := range credential.Asked(w.credentialWorld(pin)) {
+			uses = append(uses, owner.ClusterCredential(name))
+		}
 	}
 	for _, use := range uses {
 		may, err := r.Access.May(ctx, w.session.Spec.Owner, use)

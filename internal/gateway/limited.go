@@ -18,7 +18,7 @@ import (
 // enter asks for room within the limits of the credential, before any money is spent.
 func (x *exchange) enter(ctx context.Context) (*limit.Pass, *refusal) {
 	pass, exceeded, err := x.Limits.Enter(ctx, limit.Request{
-		Credential: x.ref(), Limits: x.grant.Limits, Session: x.caller.Session, Owner: owner(x.caller.Session),
+		Credential: x.ref(), Limits: x.grant.Limits, Session: x.caller.Session, Owner: username(x.caller.Session.Spec.Owner),
 	})
 	switch {
 	case err != nil:
@@ -42,5 +42,10 @@ func (x *exchange) limited(e *limit.Exceeded) *refusal {
 	return &refusal{http.StatusTooManyRequests, v1alpha1.ReasonLimitReached, fmt.Sprintf("%s; try again in %s", what, after), contract.ProviderRateLimited, after}
 }
 
-// owner is the user for whom a Session runs.
-func owner(s *v1alpha1.Session) string { return "" }
+// username is that of the owner of a Session; empty where there is none.
+func username(o *v1alpha1.Owner) string {
+	if o == nil {
+		return ""
+	}
+	return o.Username
+}
