@@ -77,13 +77,13 @@ func resolvedMessage(s *v1alpha1.SessionStatus) string {
 
 // passedOver says which credentials of the namespace's own others were used for; empty where none were. A remedy in it comes last, since it may be a command.
 func passedOver(credentials []v1alpha1.ResolvedCredential) string {
-	var text string
+	var text strings.Builder
 	for _, c := range credentials {
 		if c.PassedOver != "" {
-			text += fmt.Sprintf("; by fallback Shared of the class, since when the Session started: %s", c.PassedOver)
+			fmt.Fprintf(&text, "; by fallback Shared of the class, since when the Session started: %s", c.PassedOver)
 		}
 	}
-	return text
+	return text.String()
 }
 
 func sandboxReady(p plan) verdict {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/tools/cache"
 	watchtools "k8s.io/client-go/tools/watch"
 	"k8s.io/client-go/util/flowcontrol"
@@ -49,6 +50,7 @@ func sessionsIn(namespace string, count int) load {
 		object: func(name string) client.Object {
 			return &v1alpha1.Session{ObjectMeta: objectMeta(namespace, name), Spec: v1alpha1.SessionSpec{
 				ClassName: ours, Mode: v1alpha1.SessionModeTask, Prompt: "Do nothing, but quickly.",
+				Owner: &v1alpha1.Owner{Username: ours, Groups: []string{user.SystemPrivilegedGroup}}, // whether policies stamp owners or not
 			}}
 		},
 	}

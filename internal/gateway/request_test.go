@@ -284,19 +284,18 @@ func TestAChangedKeyIsUsedByTheNextRequest(t *testing.T) {
 	if len(seen) != 2 || !strings.Contains(seen[0], canary) || !strings.Contains(seen[1], "X-Api-Key: sk-ant-api03-the-next-one\n") {
 		t.Errorf("the provider saw\n%s", strings.Join(seen, "\n"))
 	}
-	if err := s.Ledger.Flush(t.Context(), s.session.UID); err != nil {
-		t.Fatal(err)
-	}
-	session, secret := &v1alpha1.Session{}, &corev1.Secret{}
-	if err := s.api.Get(t.Context(), client.ObjectKeyFromObject(s.session), session); err != nil {
-		t.Fatal(err)
-	}
+	secret := &corev1.Secret{}
 	if err := s.api.Get(t.Context(), client.ObjectKeyFromObject(s.secret), secret); err != nil {
 		t.Fatal(err)
 	}
-	if got := session.Status.CredentialsInUse; len(got) != 1 || got[0].Revision != secret.ResourceVersion {
-		t.Errorf("in use: %v", got)
-	}
+	s.eventually("the new revision in credentialsInUse", func() bool { // an answer is counted when its end has been read
+		session := &v1alpha1.Session{}
+		if err := errors.Join(s.Ledger.Flush(t.Context(), s.session.UID), s.api.Get(t.Context(), client.ObjectKeyFromObject(s.session), session)); err != nil {
+			t.Fatal(err)
+		}
+		got := session.Status.CredentialsInUse
+		return len(got) == 1 && got[0].Revision == secret.ResourceVersion
+	})
 }
 
 func TestI2AChangedKeyIsLookedForInTheNextAnswer(t *testing.T) {

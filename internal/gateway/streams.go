@@ -118,7 +118,7 @@ func (s *Server) revoked(ctx context.Context, x *exchange, live bool) *revokedEr
 	name := x.grant.Provider.Name
 	world, err := s.world(ctx, caller, name)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // nobody can tell
 	}
 	g, denied := grant.For(world, name)
 	if denied == nil && (live || g.SecretNamespace == v1alpha1.NamespaceKeys) {
@@ -132,9 +132,6 @@ func (s *Server) revoked(ctx context.Context, x *exchange, live bool) *revokedEr
 
 // revocation is why the request of a context was cut; nil when it was not, or by its own end.
 func revocation(ctx context.Context) *revokedError {
-	var why *revokedError
-	if errors.As(context.Cause(ctx), &why) {
-		return why
-	}
-	return nil
+	why, _ := errors.AsType[*revokedError](context.Cause(ctx))
+	return why
 }

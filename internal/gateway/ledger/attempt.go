@@ -92,7 +92,7 @@ func (a attempts) missing(version string, now counts) (sum, attempts) {
 	for _, t := range slices.Backward(a) {
 		if now.atLeast(t.before.plus(t.counts)) {
 			rest := last.sum
-			rest.counts = last.counts.minus(t.counts)
+			rest.counts = last.minus(t.counts)
 			return rest, nil
 		}
 	}

@@ -157,17 +157,16 @@ func (b *Book) settle(ctx context.Context, a *account, wanted int32, who session
 			}
 		}
 		proposed, exceeded := a.propose(now, wanted, who)
-		if exceeded != nil && a.age(now) > refusalAge {
-			if err := b.read(ctx, a); err != nil {
+		if exceeded != nil {
+			if changed, err := b.lookAgain(ctx, a, exceeded); err != nil {
 				return nil, err
+			} else if changed {
+				continue
 			}
-			proposed, exceeded = a.propose(now, wanted, who)
-		}
-		if exceeded != nil && exceeded.Name == Sessions && b.discharge(ctx, a) {
-			continue
-		}
-		if exceeded != nil || !proposed.changed {
 			return exceeded, nil
+		}
+		if !proposed.changed {
+			return nil, nil
 		}
 		err := b.write(ctx, a, proposed)
 		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
@@ -178,6 +177,14 @@ func (b *Book) settle(ctx context.Context, a *account, wanted int32, who session
 		}
 	}
 	return nil, errContended
+}
+
+// lookAgain looks for room that others may have given back, before a request is refused, and says whether to ask once more.
+func (b *Book) lookAgain(ctx context.Context, a *account, e *Exceeded) (changed bool, err error) {
+	if a.age(b.clock.Now()) > refusalAge {
+		return true, b.read(ctx, a)
+	}
+	return e.Name == Sessions && b.discharge(ctx, a), nil
 }
 
 // discharge gives back the places of Sessions that have ended, and says whether there were any.

@@ -487,7 +487,7 @@ func TestOldCountersAreSweptAway(t *testing.T) {
 		try(t, b, r)
 		count := func() int {
 			var list corev1.ConfigMapList
-			if err := c.WithWatch.List(t.Context(), &list, client.HasLabels{v1alpha1.LabelLimits}); err != nil {
+			if err := c.List(t.Context(), &list, client.HasLabels{v1alpha1.LabelLimits}); err != nil {
 				t.Fatal(err)
 			}
 			return len(list.Items)

@@ -104,19 +104,18 @@ func ownKeyLost() Scenario {
 }
 
 func labelLost() Scenario {
-	const label = v1alpha1.LabelAccessPrefix + "anthropic"
-	labelled := v1alpha1.AllowedNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{label: "true"}}}
+	labelled := v1alpha1.AllowedNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{accessLabel: "true"}}}
 	return Scenario{
 		Name:  "a namespace loses the label of an admin's credential while the agent is at work",
 		Given: []client.Object{careful().Obj(), anthropic(), org().AllowedBy(labelled).Obj(), bundle()},
 		Steps: []Step{
-			{When: "the Session is applied", Do: []Action{labelNamespace(label, "true"), apply(session().Obj())}, Want: Starting(v1alpha1.ReasonStarting)},
+			{When: "the Session is applied", Do: []Action{labelNamespace("true"), apply(session().Obj())}, Want: Starting(v1alpha1.ReasonStarting)},
 			atWork(),
 			{
-				When: "the label goes", Do: []Action{labelNamespace(label, "false")},
+				When: "the label goes", Do: []Action{labelNamespace("false")},
 				Want: Refused(v1alpha1.ReasonCredentialNotAllowed), Also: stillAtWork("does not allow namespace"),
 			},
-			{When: "the label comes back", Do: []Action{labelNamespace(label, "true")}, Want: Running()},
+			{When: "the label comes back", Do: []Action{labelNamespace("true")}, Want: Running()},
 		},
 	}
 }

@@ -80,19 +80,18 @@ func namespaceNotNamed() Scenario {
 }
 
 func namespaceNotLabelled() Scenario {
-	const label = v1alpha1.LabelAccessPrefix + "anthropic"
-	labelled := v1alpha1.AllowedNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{label: "true"}}}
+	labelled := v1alpha1.AllowedNamespaces{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{accessLabel: "true"}}}
 	return Scenario{
 		Name:  "a namespace lacks the label of an admin's credential, and then has it",
 		Given: []client.Object{careful().Obj(), anthropic(), org().AllowedBy(labelled).Obj(), bundle()},
 		Steps: []Step{
 			{When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonCredentialNotFound), Also: []Fact{pods()}},
 			{
-				When: "the namespace gets the label", Do: []Action{labelNamespace(label, "true")}, Want: Starting(v1alpha1.ReasonStarting),
+				When: "the namespace gets the label", Do: []Action{labelNamespace("true")}, Want: Starting(v1alpha1.ReasonStarting),
 				Also: []Fact{run(1), paidBy("org")},
 			},
 			{
-				When: "it loses the label again, and the node is drained", Do: []Action{labelNamespace(label, "false"), agentStarts, podEnds(drained)},
+				When: "it loses the label again, and the node is drained", Do: []Action{labelNamespace("false"), agentStarts, podEnds(drained)},
 				Want: Retrying(v1alpha1.FailureNodeLost),
 			},
 			{
@@ -205,10 +204,11 @@ func passedOver() Scenario {
 // passedOverFor wants that the Session says for good why another credential pays than the namespace's own.
 func passedOverFor(why string) Fact {
 	return func(s Seen) string {
-		var have string
+		var passed []string
 		for _, c := range s.Session.Status.Credentials {
-			have += c.PassedOver
+			passed = append(passed, c.PassedOver)
 		}
+		have := strings.Join(passed, "")
 		said := value(meta.FindStatusCondition(s.Session.Status.Conditions, v1alpha1.ConditionCredentialsResolved)).Message
 		if !strings.Contains(said, why) || strings.Contains(said, "fallback") != (why != "") {
 			return fmt.Sprintf("CredentialsResolved says %q, want %q in it", said, why)
@@ -288,8 +288,11 @@ func allowNamespace(s Stage) {
 	edit(org().Obj(), func(c *v1alpha1.ClusterCredential) { c.Spec.Allow.Namespaces.Names = []string{s.Namespace()} })(s)
 }
 
-// labelNamespace is an admin who labels the Session's namespace.
-func labelNamespace(key, value string) Action {
+// accessLabel is the label by which an admin grants access to a namespace.
+const accessLabel = v1alpha1.LabelAccessPrefix + "anthropic"
+
+// labelNamespace is an admin who grants access to the Session's namespace by its label, or takes it away.
+func labelNamespace(value string) Action {
 	return func(s Stage) {
 		s.Helper()
 		retryConflicts(s, func() error {
@@ -297,7 +300,7 @@ func labelNamespace(key, value string) Action {
 			if err := s.API().Get(s.Context(), client.ObjectKey{Name: s.Namespace()}, namespace); err != nil {
 				return err
 			}
-			metav1.SetMetaDataLabel(&namespace.ObjectMeta, key, value)
+			metav1.SetMetaDataLabel(&namespace.ObjectMeta, accessLabel, value)
 			return s.API().Update(s.Context(), namespace)
 		})
 	}

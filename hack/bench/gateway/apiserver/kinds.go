@@ -18,8 +18,10 @@ var kinds = slices.Concat(
 	inGroup("coordination.k8s.io", "v1", true, "leases/Lease"),
 	inGroup("events.k8s.io", "v1", true, "events/Event"),
 	inGroup("authentication.k8s.io", "v1", false, "tokenreviews/TokenReview"),
+	inGroup("authorization.k8s.io", "v1", false, "subjectaccessreviews/SubjectAccessReview"),
 	inGroup("admissionregistration.k8s.io", "v1", false,
-		"validatingadmissionpolicies/ValidatingAdmissionPolicy", "validatingadmissionpolicybindings/ValidatingAdmissionPolicyBinding"),
+		"validatingadmissionpolicies/ValidatingAdmissionPolicy", "validatingadmissionpolicybindings/ValidatingAdmissionPolicyBinding",
+		"mutatingadmissionpolicies/MutatingAdmissionPolicy", "mutatingadmissionpolicybindings/MutatingAdmissionPolicyBinding"),
 	inGroup(v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, true, "sessions/Session", "credentials/Credential"),
 	inGroup(v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, false, "apiproviders/APIProvider", "clustercredentials/ClusterCredential"),
 )
