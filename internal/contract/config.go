@@ -18,12 +18,14 @@ const (
 	ConfigDir = "/sandkeep/config"
 	// ConfigFile is the key of the ConfigMap and the name of the file.
 	ConfigFile = "config.json"
-	// CredentialsDir holds, for File delivery, one directory a provider with the file APIKeyFile.
+	// CredentialsDir holds, for File delivery by reference, one directory a provider with the file APIKeyFile.
 	CredentialsDir = "/sandkeep/credentials"
 	// APIKeyFile is the file of a delivered API key.
 	APIKeyFile = "api-key"
 	// PrivateDir is a memory-backed volume: whatever is rendered from key material lives here, and so never on a disk.
 	PrivateDir = "/sandkeep/private"
+	// ChannelDir is what CredentialsDir is, for keys that come from the gateway.
+	ChannelDir = PrivateDir + "/credentials"
 	// ReadyFile exists while the agent is at work; the readiness probe of the agent container asks for it.
 	ReadyFile = PrivateDir + "/ready"
 	// WorkspaceDir is where repositories are cloned and the agent works.
@@ -60,7 +62,7 @@ type Config struct {
 	// Credentials are the resolved credentials; their order numbers APIKeyEnv. They are also the manager's memory of who
 	// pays for this run.
 	Credentials []Credential `json:"credentials,omitempty"`
-	// Gateway is the sandbox's way to its providers; nil where no credential is delivered by Proxy.
+	// Gateway is the sandbox's way to its providers and to keys of the keep; nil where it needs neither.
 	Gateway *Gateway `json:"gateway,omitempty"`
 	// UnsetEnv names the variables that are taken out of the agent's environment whatever brought them: the credential
 	// variables of every provider, so that exactly one credential of a provider reaches the agent.
@@ -198,13 +200,18 @@ type Credential struct {
 	BaseURL  string     `json:"baseURL,omitempty"`
 	Env      []EnvVar   `json:"env,omitempty"`
 	Files    []FileSpec `json:"files,omitempty"`
-	// SecretName and SecretKey say where the key is, for messages and for the pod's references; never its value. They are empty
-	// for DeliveryProxy.
+	// ByChannel is true where the key is in the keep and delivered as Env or File: sandboxd asks the gateway for it, and the pod refers to no Secret.
+	ByChannel bool `json:"byChannel,omitempty"`
+	// SecretName and SecretKey say where the key is, for messages and for the pod's references; never its value. They are empty where the pod
+	// has no such reference.
 	SecretName string `json:"secretName,omitempty"`
 	SecretKey  string `json:"secretKey,omitempty"`
 	// PassedOver says why a credential of the namespace's own is not used in its place; the manager remembers it, the sandbox has no use for it.
 	PassedOver string `json:"passedOver,omitempty"`
 }
+
+// ByReference is true where the kubelet brings the key into the pod.
+func (c Credential) ByReference() bool { return c.Delivery != DeliveryProxy && !c.ByChannel }
 
 // EnvVar is one plain variable.
 type EnvVar struct {

@@ -77,9 +77,11 @@ func TestAConfigHasNoPlaceForKeyMaterial(t *testing.T) {
 	want := []string{
 		"Agent.Args", "Agent.Command", "Agent.Output", "Agent.Permissions", "Agent.Protocol",
 		"CloneTimeout",
-		"Credentials.BaseURL", "Credentials.Delivery", "Credentials.Env.Name", "Credentials.Env.Value", // Value with $(API_KEY) unexpanded
+		"Credentials.BaseURL", "Credentials.ByChannel", "Credentials.Delivery", "Credentials.Env.Name", "Credentials.Env.Value", // Value with $(API_KEY) unexpanded
 		"Credentials.Files.Content", "Credentials.Files.Path", // Content likewise
-		"Credentials.Kind", "Credentials.Method", "Credentials.Name", "Credentials.Provider",
+		"Credentials.Kind", "Credentials.Method", "Credentials.Name",
+		"Credentials.PassedOver", // what the status of another credential says
+		"Credentials.Provider",
 		"Credentials.SecretKey", "Credentials.SecretName", // where the key is
 		"Credentials.Source",
 		"Env.Name", "Env.Value",

@@ -20,6 +20,10 @@ const (
 	// GatewayReport takes the Report of a run by POST, once it has ended. It is answered with 204 after what the gateway counted of the run is in
 	// the status of the Session.
 	GatewayReport = "/v1alpha1/session/report"
+	// GatewayKey takes a KeyRequest by POST, for a credential of the keep that is delivered as Env or File. It is answered with 200 and a Key where there is
+	// one that the sandbox can use and does not have, with 204 where there is none, and with 403 and HeaderFailureClass where the Session must not
+	// have it now.
+	GatewayKey = "/v1alpha1/session/key"
 	// HeartbeatSeconds is the time between two heartbeats.
 	HeartbeatSeconds = 30
 

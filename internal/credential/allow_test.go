@@ -72,3 +72,21 @@ func TestAKeyStaysInTheKeepUnlessTheCredentialSaysOtherwise(t *testing.T) {
 		})
 	}
 }
+
+func TestOnlyKeysOfTheKeepComeByTheChannel(t *testing.T) {
+	type way struct{ ByChannel, NeedsGateway bool }
+	got := map[string]way{}
+	for _, kind := range []v1alpha1.CredentialKind{v1alpha1.CredentialKindCredential, v1alpha1.CredentialKindClusterCredential} {
+		for _, delivery := range []v1alpha1.Delivery{v1alpha1.DeliveryProxy, v1alpha1.DeliveryEnv, v1alpha1.DeliveryFile} {
+			r := Resolved{Ref: v1alpha1.CredentialReference{Kind: kind}, Delivery: delivery}
+			got[string(kind)+" by "+string(delivery)] = way{r.ByChannel(), r.NeedsGateway()}
+		}
+	}
+	want := map[string]way{
+		"Credential by Proxy": {false, true}, "Credential by Env": {false, false}, "Credential by File": {false, false},
+		"ClusterCredential by Proxy": {false, true}, "ClusterCredential by Env": {true, true}, "ClusterCredential by File": {true, true},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("ways (-want +got):\n%s", diff)
+	}
+}
