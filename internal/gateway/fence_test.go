@@ -54,7 +54,7 @@ func TestI3NothingIsTrustedWhileAPolicyIsMissing(t *testing.T) {
 
 func TestI3TheGatewayServesNothingBehindABrokenFence(t *testing.T) {
 	s := &Server{Fence: fenceOver(t), Metrics: NewMetrics(), Log: logr.Discard()}
-	for _, path := range []string{contract.GatewayProviders + "anthropic/v1/messages", contract.GatewayHeartbeat, contract.GatewayReport} {
+	for _, path := range []string{contract.GatewayProviders + "anthropic/v1/messages", contract.GatewayHeartbeat, contract.GatewayReport, contract.GatewayKey} {
 		answer := httptest.NewRecorder()
 		s.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, nil))
 		if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), "PolicyMissing") {

@@ -111,6 +111,8 @@ func TestOnlyWhatAnAdminListedPasses(t *testing.T) {
 		"a tunnel":                           {"CONNECT evil.example:443", 404, ""},
 		"a trace":                            {"TRACE " + providers + "anthropic/v1/messages", 405, "invalid_request_error"},
 		"a heartbeat by GET":                 {"GET " + contract.GatewayHeartbeat, 405, ""},
+		"a key by GET":                       {"GET " + contract.GatewayKey, 405, ""},
+		"a path below that of keys":          {"POST " + contract.GatewayKey + "/anthropic", 404, ""},
 		"a path below the heartbeat":         {"POST " + contract.GatewayHeartbeat + "/x", 404, ""},
 		"a listed path with dots in a query": {"POST " + providers + "anthropic/v1/messages?x=/../", 200, ""},
 		"a listed path, partly encoded":      {"POST " + providers + "anthropic/v1/%6dessages", 200, ""},
@@ -155,7 +157,7 @@ func TestI3WhoProvesNothingIsToldNothing(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, fine, c.change)
-			for _, path := range []string{messages, contract.GatewayHeartbeat, contract.GatewayReport} {
+			for _, path := range []string{messages, contract.GatewayHeartbeat, contract.GatewayReport, contract.GatewayKey} {
 				r := s.request(http.MethodPost, path, "")
 				r.Header.Set("Authorization", c.token)
 				a := s.do(r)
@@ -163,7 +165,7 @@ func TestI3WhoProvesNothingIsToldNothing(t *testing.T) {
 					t.Errorf("%s: %s %s", path, a.Status, a.body)
 				}
 			}
-			s.counts("callers_turned_away_total{reason=" + c.metric + ",} 3")
+			s.counts("callers_turned_away_total{reason=" + c.metric + ",} 4")
 			if got := s.told.list(); len(got) > 0 != c.event || len(s.upstream.requests()) > 0 {
 				t.Errorf("events %q", got)
 			}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,6 +88,9 @@ type Server struct {
 
 // reasonPolicyMissing is the kind of the answers that are given while the admission policies are not in force.
 const reasonPolicyMissing = "PolicyMissing"
+
+// ownPaths are those at which sandboxd speaks for itself.
+var ownPaths = []string{contract.GatewayHeartbeat, contract.GatewayReport, contract.GatewayKey}
 
 // NeedLeaderElection is false: every replica serves.
 func (s *Server) NeedLeaderElection() bool { return false }
@@ -170,7 +174,7 @@ func (s *Server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 // ServeHTTP answers one request of a sandbox.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	provider, path, ok := cutProvider(r.RequestURI)
-	if !ok && r.URL.Path != contract.GatewayHeartbeat && r.URL.Path != contract.GatewayReport {
+	if !ok && !slices.Contains(ownPaths, r.URL.Path) {
 		s.refuse(w, meter.Format(""), refusal{http.StatusNotFound, "NotFound", "The gateway has no such path", "", 0})
 		return
 	}
@@ -195,6 +199,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, meter.Format(""), refusal{http.StatusMethodNotAllowed, "MethodNotAllowed", "This path takes POST only", "", 0})
 	case r.URL.Path == contract.GatewayReport:
 		s.report(w, r, caller)
+	case r.URL.Path == contract.GatewayKey:
+		s.handOut(w, r, caller)
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}

@@ -24,12 +24,14 @@ type World struct {
 	MayUse bool
 }
 
-// Grant is permission for one request.
+// Grant is permission for one request, or to hand out a key once.
 type Grant struct {
 	Provider *v1alpha1.APIProvider
 	Ref      v1alpha1.CredentialReference
 	// Generation is that of the credential.
 	Generation int64
+	// Delivery is what the permission is for: Proxy for a request, Env or File for the key itself.
+	Delivery v1alpha1.Delivery
 	// Endpoint is where the request goes.
 	Endpoint v1alpha1.Endpoint
 	// SecretNamespace and Secret say where the key is.
@@ -47,10 +49,10 @@ type Refusal struct {
 	Message string
 }
 
-// PinOf is the credential that a Session was given for a provider by Proxy, or nil.
+// PinOf is the credential that a Session was given for a provider, in whatever delivery, or nil.
 func PinOf(s *v1alpha1.Session, provider string) *v1alpha1.ResolvedCredential {
 	for i := range s.Status.Credentials {
-		if c := &s.Status.Credentials[i]; c.Provider == provider && c.Delivery == v1alpha1.DeliveryProxy {
+		if c := &s.Status.Credentials[i]; c.Provider == provider {
 			return c
 		}
 	}
@@ -61,10 +63,27 @@ func PinOf(s *v1alpha1.Session, provider string) *v1alpha1.ResolvedCredential {
 // permit it now, and the namespace and the owner of the Session must be ones that may use it (I4).
 func For(w World, provider string) (Grant, *Refusal) {
 	pin := PinOf(w.Session, provider)
-	if pin == nil {
+	if pin == nil || pin.Delivery != v1alpha1.DeliveryProxy {
 		return Grant{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf(
 			"The Session has no credential for provider %q that is delivered by Proxy", provider)}
 	}
+	return w.use(pin)
+}
+
+// ToHandOut decides about giving a key itself to the sandbox of a Session. It is only for keys of the keep: those of a namespace come by the kubelet.
+func ToHandOut(w World, provider string) (Grant, *Refusal) {
+	pin := PinOf(w.Session, provider)
+	if pin == nil || pin.Ref.Kind != v1alpha1.CredentialKindClusterCredential ||
+		(pin.Delivery != v1alpha1.DeliveryEnv && pin.Delivery != v1alpha1.DeliveryFile) {
+		return Grant{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf(
+			"The Session has no credential for provider %q whose key the gateway hands out", provider)}
+	}
+	return w.use(pin)
+}
+
+// use decides about a credential in the delivery in which it was given.
+func (w World) use(pin *v1alpha1.ResolvedCredential) (Grant, *Refusal) {
+	provider := pin.Provider
 	if w.Provider == nil {
 		return Grant{}, &Refusal{v1alpha1.ReasonProviderNotFound, fmt.Sprintf("APIProvider %q not found; ask an admin to create it", provider)}
 	}
@@ -79,8 +98,8 @@ func For(w World, provider string) (Grant, *Refusal) {
 	switch {
 	case p.provider != provider:
 		return Grant{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf("%s %q is for another provider", pin.Ref.Kind, pin.Ref.Name)}
-	case !slices.Contains(credential.Deliveries(p.deliveries), v1alpha1.DeliveryProxy):
-		return Grant{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf("%s %q does not permit delivery Proxy any more", pin.Ref.Kind, pin.Ref.Name)}
+	case !slices.Contains(credential.Deliveries(p.deliveries), pin.Delivery):
+		return Grant{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf("%s %q does not permit delivery %s any more", pin.Ref.Kind, pin.Ref.Name, pin.Delivery)}
 	case !slices.Contains(p.hosts, endpoint.Host):
 		return Grant{}, &Refusal{v1alpha1.ReasonEndpointsChanged, fmt.Sprintf(
 			"%s %q was not made for host %q; ask an admin whether the key may go there, and to add it to spec.hosts", pin.Ref.Kind, pin.Ref.Name, endpoint.Host)}
@@ -89,7 +108,7 @@ func For(w World, provider string) (Grant, *Refusal) {
 		return Grant{}, refusal
 	}
 	g := Grant{
-		Provider: w.Provider, Ref: pin.Ref, Generation: p.generation, Endpoint: endpoint, SecretNamespace: p.secretNamespace, Secret: p.secret,
+		Provider: w.Provider, Ref: pin.Ref, Delivery: pin.Delivery, Generation: p.generation, Endpoint: endpoint, SecretNamespace: p.secretNamespace, Secret: p.secret,
 		Header: "Authorization", Prefix: "Bearer ", Limits: p.limits,
 	}
 	if auth := w.Provider.Spec.Auth; auth != nil && auth.APIKey != nil {

@@ -62,7 +62,7 @@ func notReady(reason string) []metav1.Condition {
 
 func TestI4ASessionUsesTheKeyThatItWasGiven(t *testing.T) {
 	anthropic := func(w World, g Grant) Grant {
-		g.Provider, g.Endpoint, g.Generation = w.Provider, w.Provider.Spec.Endpoints[0], 1
+		g.Provider, g.Endpoint, g.Generation, g.Delivery = w.Provider, w.Provider.Spec.Endpoints[0], 1, v1alpha1.DeliveryProxy
 		return g
 	}
 	clusterRef := v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindClusterCredential, Name: "shared"}
@@ -107,11 +107,15 @@ func refusals() map[string]struct {
 	}
 	notAllowed, notFound := v1alpha1.ReasonCredentialNotAllowed, v1alpha1.ReasonCredentialNotFound
 	return map[string]one{
-		"no credential was given":                {shared, func(w *World) { w.Session.Status.Credentials = nil }, notAllowed},
-		"one was given for another provider":     {shared, pinned(func(r *v1alpha1.ResolvedCredential) { r.Provider = "google" }), notAllowed},
-		"it was given in the environment":        {shared, pinned(func(r *v1alpha1.ResolvedCredential) { r.Delivery = v1alpha1.DeliveryEnv }), notAllowed},
-		"it was given as a file":                 {shared, pinned(func(r *v1alpha1.ResolvedCredential) { r.Delivery = v1alpha1.DeliveryFile }), notAllowed},
-		"nobody wrote how it was given":          {shared, pinned(func(r *v1alpha1.ResolvedCredential) { r.Delivery = "" }), notAllowed},
+		"no credential was given":            {shared, func(w *World) { w.Session.Status.Credentials = nil }, notAllowed},
+		"one was given for another provider": {shared, pinned(func(r *v1alpha1.ResolvedCredential) { r.Provider = "google" }), notAllowed},
+		"it was given in the environment":    {shared, pinned(func(r *v1alpha1.ResolvedCredential) { r.Delivery = v1alpha1.DeliveryEnv }), notAllowed},
+		"it was given as a file":             {shared, pinned(func(r *v1alpha1.ResolvedCredential) { r.Delivery = v1alpha1.DeliveryFile }), notAllowed},
+		"nobody wrote how it was given":      {shared, pinned(func(r *v1alpha1.ResolvedCredential) { r.Delivery = "" }), notAllowed},
+		"it was given itself, and may be put on requests as well": {shared, func(w *World) {
+			w.Session.Status.Credentials[1].Delivery = v1alpha1.DeliveryFile
+			w.ClusterCredential.Spec.Deliveries = []v1alpha1.Delivery{v1alpha1.DeliveryFile, v1alpha1.DeliveryProxy}
+		}, notAllowed},
 		"the provider is gone":                   {shared, func(w *World) { w.Provider = nil }, v1alpha1.ReasonProviderNotFound},
 		"the provider is nowhere":                {shared, func(w *World) { w.Provider.Spec.Endpoints = nil }, v1alpha1.ReasonProviderNotReady},
 		"the namespace is not known":             {shared, func(w *World) { w.Namespace = nil }, notAllowed},
@@ -193,6 +197,46 @@ func TestI4WhatTheKeeperSaysOfAKeyCounts(t *testing.T) {
 				if diff := cmp.Diff(c.want, reason); diff != "" {
 					t.Errorf("reason for a %s (-want +got):\n%s", kind, diff)
 				}
+			}
+		})
+	}
+}
+
+func TestI4AKeyIsHandedOutAsItWasGiven(t *testing.T) {
+	deliver := func(w *World, given v1alpha1.Delivery, permitted ...v1alpha1.Delivery) {
+		w.Session.Status.Credentials[1].Delivery, w.ClusterCredential.Spec.Deliveries = given, permitted
+	}
+	env, file, proxy := v1alpha1.DeliveryEnv, v1alpha1.DeliveryFile, v1alpha1.DeliveryProxy
+	cases := map[string]struct {
+		change change
+		want   string // empty: it is handed out
+	}{
+		"as a file":                    {func(w *World) { deliver(w, file, file) }, ""},
+		"in the environment":           {func(w *World) { deliver(w, env, proxy, env) }, ""},
+		"to be put on requests":        {func(w *World) { deliver(w, proxy, proxy, env, file) }, v1alpha1.ReasonCredentialNotAllowed},
+		"nobody wrote how":             {func(w *World) { deliver(w, "", proxy, env, file) }, v1alpha1.ReasonCredentialNotAllowed},
+		"as is not permitted":          {func(w *World) { deliver(w, env, proxy, file) }, v1alpha1.ReasonCredentialNotAllowed},
+		"as is not permitted if unset": {func(w *World) { deliver(w, file) }, v1alpha1.ReasonCredentialNotAllowed},
+		"for another provider":         {func(w *World) { deliver(w, file, file); w.Session.Status.Credentials[1].Provider = "google" }, v1alpha1.ReasonCredentialNotAllowed},
+		"of its namespace": {func(w *World) {
+			namespaced := own()
+			namespaced.Credential.Spec.Deliveries = []v1alpha1.Delivery{file}
+			*w = namespaced
+			w.Session.Status.Credentials[1].Delivery = file
+		}, v1alpha1.ReasonCredentialNotAllowed},
+		"to a namespace that is not allowed": {func(w *World) { deliver(w, file, file); w.ClusterCredential.Spec.Allow = nil }, v1alpha1.ReasonCredentialNotAllowed},
+		"that may go elsewhere":              {func(w *World) { deliver(w, file, file); w.ClusterCredential.Spec.Hosts = []string{"x.example"} }, v1alpha1.ReasonEndpointsChanged},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := shared()
+			c.change(&w)
+			got, refusal := ToHandOut(w, "anthropic")
+			if (refusal == nil) != (c.want == "") || (refusal != nil && refusal.Reason != c.want) {
+				t.Fatalf("refused because of %+v, want %q", refusal, c.want)
+			}
+			if refusal == nil && (got.SecretNamespace != v1alpha1.NamespaceKeys || got.Delivery != w.Session.Status.Credentials[1].Delivery) {
+				t.Errorf("granted is %+v", got)
 			}
 		})
 	}

@@ -44,9 +44,11 @@ func value(n *int64) int64 {
 // sum is what one write adds.
 type sum struct {
 	counts
-	key    client.ObjectKey
-	inUse  map[string]v1alpha1.CredentialInUse
-	active time.Time
+	key   client.ObjectKey
+	inUse map[string]v1alpha1.CredentialInUse
+	// counted is true once there was a request; of a Session without one, the usage may not be the gateway's to tell. active is when the last one was.
+	counted bool
+	active  time.Time
 }
 
 // plus adds an earlier sum; of credentials in use, and of the last activity, the later counts.
@@ -58,6 +60,7 @@ func (s sum) plus(earlier sum) sum {
 	}
 	maps.Copy(inUse, s.inUse)
 	s.inUse = inUse
+	s.counted = s.counted || earlier.counted
 	if s.active.Before(earlier.active) {
 		s.active = earlier.active
 	}

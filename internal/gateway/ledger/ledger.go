@@ -38,6 +38,17 @@ type Entry struct {
 	Revision string
 }
 
+// Holding is a key that a sandbox was given, and says that it has.
+type Holding struct {
+	// Session and UID say whose sandbox it is.
+	Session client.ObjectKey
+	UID     types.UID
+	// Provider, Ref and Revision say which key.
+	Provider string
+	Ref      v1alpha1.CredentialReference
+	Revision string
+}
+
 // Ledger adds entries up. It is safe for concurrent use. A crash loses what was not written yet: at most an Interval of each Session.
 type Ledger struct {
 	// live reads Sessions as they are; status writes theirs.
@@ -53,6 +64,8 @@ type Ledger struct {
 // account is what is to be written for one Session.
 type account struct {
 	sum
+	// touched is when there was anything to write.
+	touched   time.Time
 	nextWrite time.Time
 	dirty     bool
 	// inFlight is true while a write may still give back what it took.
@@ -71,23 +84,41 @@ func New(live client.Reader, status client.StatusClient, c clock.Clock) *Ledger 
 func (l *Ledger) Add(e Entry) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	a := l.accounts[e.UID]
-	if a == nil {
-		a = &account{sum: sum{key: e.Session, inUse: map[string]v1alpha1.CredentialInUse{}}}
-		l.accounts[e.UID] = a
-	}
-	now := l.clock.Now()
-	if !a.dirty {
-		l.wakeUp() // those that are to be written already are in Run's plans
-	}
-	a.active, a.dirty = now, true
+	a, now := l.touch(e.UID, e.Session)
+	a.active, a.counted = now, true
 	a.input += e.InputTokens
 	a.output += e.OutputTokens
 	if e.Accepted {
 		a.requests++
-		a.inUse[e.Provider] = v1alpha1.CredentialInUse{
-			Provider: e.Provider, Ref: e.Ref, Revision: e.Revision, LastUsedTime: new(metav1.NewTime(now.Truncate(time.Second))),
-		}
+		a.uses(Holding{e.Session, e.UID, e.Provider, e.Ref, e.Revision}, now)
+	}
+}
+
+// Hold notes a key that a sandbox has, which is no request.
+func (l *Ledger) Hold(h Holding) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	a, now := l.touch(h.UID, h.Session)
+	a.uses(h, now)
+}
+
+// touch is the account of a Session, which is to be written when its turn comes. The mutex is held.
+func (l *Ledger) touch(uid types.UID, key client.ObjectKey) (*account, time.Time) {
+	a := l.accounts[uid]
+	if a == nil {
+		a = &account{sum: sum{key: key, inUse: map[string]v1alpha1.CredentialInUse{}}}
+		l.accounts[uid] = a
+	}
+	if !a.dirty {
+		l.wakeUp() // those that are to be written already are in Run's plans
+	}
+	a.touched, a.dirty = l.clock.Now(), true
+	return a, a.touched
+}
+
+func (a *account) uses(h Holding, now time.Time) {
+	a.inUse[h.Provider] = v1alpha1.CredentialInUse{
+		Provider: h.Provider, Ref: h.Ref, Revision: h.Revision, LastUsedTime: new(metav1.NewTime(now.Truncate(time.Second))),
 	}
 }
 
@@ -160,7 +191,7 @@ func (l *Ledger) flush(ctx context.Context, uids []types.UID, failed func(error)
 		switch {
 		case a.dirty && (next.IsZero() || a.nextWrite.Before(next)):
 			next = a.nextWrite
-		case !a.dirty && !a.inFlight && l.clock.Since(a.active) > 2*Interval:
+		case !a.dirty && !a.inFlight && l.clock.Since(a.touched) > 2*Interval:
 			delete(l.accounts, uid)
 		}
 	}
@@ -258,9 +289,11 @@ func (l *Ledger) apply(ctx context.Context, uid types.UID, s sum, unsure attempt
 
 // statusFor is the gateway's part of a status after an addition. It is pure.
 func statusFor(before v1alpha1.SessionStatus, s sum) *applyv1alpha1.SessionStatusApplyConfiguration {
-	total := countsOf(before).plus(s.counts)
-	usage := applyv1alpha1.Usage().WithRequests(total.requests).WithInputTokens(total.input).WithOutputTokens(total.output)
-	status := applyv1alpha1.SessionStatus().WithUsage(usage)
+	status := applyv1alpha1.SessionStatus()
+	if s.counted || proxied(before.Credentials) {
+		total := countsOf(before).plus(s.counts)
+		status.WithUsage(applyv1alpha1.Usage().WithRequests(total.requests).WithInputTokens(total.input).WithOutputTokens(total.output))
+	}
 	for _, used := range merged(before.CredentialsInUse, s.inUse) {
 		entry := applyv1alpha1.CredentialInUse().WithProvider(used.Provider).WithRevision(used.Revision).
 			WithRef(applyv1alpha1.CredentialReference().WithKind(used.Ref.Kind).WithName(used.Ref.Name))
@@ -276,7 +309,15 @@ func statusFor(before v1alpha1.SessionStatus, s sum) *applyv1alpha1.SessionStatu
 	if before.LastActivityTime != nil && active.Before(before.LastActivityTime) {
 		active = *before.LastActivityTime
 	}
-	return status.WithLastActivityTime(active)
+	if !active.IsZero() {
+		status.WithLastActivityTime(active)
+	}
+	return status
+}
+
+// proxied is true where the gateway tells what a Session uses; else the manager does, as the agent says.
+func proxied(credentials []v1alpha1.ResolvedCredential) bool {
+	return slices.ContainsFunc(credentials, func(c v1alpha1.ResolvedCredential) bool { return c.Delivery == v1alpha1.DeliveryProxy })
 }
 
 // merged are the entries of before with those of now in their places, by provider; of two the one used later counts.

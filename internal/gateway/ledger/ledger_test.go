@@ -383,3 +383,70 @@ func TestASessionThatGoesBetweenReadAndWriteIsNotMadeAnew(t *testing.T) {
 		}
 	})
 }
+
+// holding is a key that the sandbox of a Session has.
+func holding(name, provider, revision string) Holding {
+	return Holding{
+		Session: client.ObjectKey{Namespace: build.Namespace, Name: name}, UID: build.UID(name), Provider: provider, Ref: entry("").Ref, Revision: revision,
+	}
+}
+
+func TestAKeyThatASandboxHasIsNoRequest(t *testing.T) {
+	inUse := func(provider, revision string) v1alpha1.CredentialInUse {
+		return v1alpha1.CredentialInUse{Provider: provider, Ref: entry("").Ref, Revision: revision, LastUsedTime: at(0)}
+	}
+	delivered := v1alpha1.ResolvedCredential{Provider: "openai", Ref: entry("").Ref, Delivery: v1alpha1.DeliveryFile}
+	byProxy := v1alpha1.ResolvedCredential{Provider: "anthropic", Ref: entry("").Ref, Delivery: v1alpha1.DeliveryProxy}
+	said := &v1alpha1.Usage{InputTokens: new(int64(7))}
+	counted := &v1alpha1.Usage{Requests: new(int64(1)), InputTokens: new(int64(10)), OutputTokens: new(int64(3))}
+	cases := map[string]struct {
+		before v1alpha1.SessionStatus
+		count  bool
+		want   v1alpha1.SessionStatus
+	}{
+		"the usage is what the agent says, and stays": {
+			v1alpha1.SessionStatus{Credentials: []v1alpha1.ResolvedCredential{delivered}, Usage: said}, false,
+			v1alpha1.SessionStatus{Credentials: []v1alpha1.ResolvedCredential{delivered}, Usage: said, CredentialsInUse: []v1alpha1.CredentialInUse{inUse("openai", "9")}},
+		},
+		"another key stays in the gateway, which counts": {
+			v1alpha1.SessionStatus{Credentials: []v1alpha1.ResolvedCredential{byProxy, delivered}}, true,
+			v1alpha1.SessionStatus{
+				Credentials: []v1alpha1.ResolvedCredential{byProxy, delivered}, Usage: counted, LastActivityTime: at(0),
+				CredentialsInUse: []v1alpha1.CredentialInUse{inUse("anthropic", "7"), inUse("openai", "9")},
+			},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, build.Session("fix-login").With(func(s *v1alpha1.Session) { s.Status = c.before }).Obj())
+				l := s.ledger()
+				if c.count {
+					l.Add(entry("fix-login"))
+					l.flushed(t, uid)
+					l = s.ledger() // the gateway has restarted
+				}
+				l.Hold(holding("fix-login", "openai", "9"))
+				l.flushed(t, uid)
+				if diff := cmp.Diff(c.want, s.status("fix-login")); diff != "" {
+					t.Errorf("status (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestASandboxThatSaysWhatItHasAllTheTimeIsWrittenEveryHalfMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, build.Session("fix-login").Obj())
+		l := run(t, s.ledger())
+		for range 600 {
+			l.Hold(holding("fix-login", "openai", "9"))
+			time.Sleep(100 * time.Millisecond)
+		}
+		l.stop()
+		if got := s.writes.Load(); got > 4 {
+			t.Errorf("%d writes in a minute", got)
+		}
+	})
+}
