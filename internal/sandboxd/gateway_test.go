@@ -1,6 +1,7 @@
 package sandboxd_test
 
 import (
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -21,6 +22,8 @@ import (
 type gateway struct {
 	*httptest.Server
 	refuseReport bool
+	// handOut answers requests for keys.
+	handOut func(asked contract.KeyRequest, w http.ResponseWriter)
 
 	mu   sync.Mutex
 	seen []string
@@ -44,6 +47,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == contract.GatewayReport && g.refuseReport:
 		w.WriteHeader(http.StatusInternalServerError)
+	case r.URL.Path == contract.GatewayKey:
+		var asked contract.KeyRequest
+		_ = json.Unmarshal(body, &asked)
+		g.handOut(asked, w)
 	case !strings.HasPrefix(r.URL.Path, contract.GatewayProviders):
 		w.WriteHeader(http.StatusNoContent)
 	case strings.HasSuffix(r.URL.Path, "/limited"):

@@ -14,6 +14,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/sandboxd/door"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/environment"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
+	"github.com/sandkeep/sandkeep/internal/sandboxd/keyring"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/redact"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/transcript"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/workspace"
@@ -31,8 +32,11 @@ type run struct {
 	clones     []*workspace.Clone
 	// agentStarted and pushStarted are what a report tells even when this program was killed.
 	agentStarted, pushStarted bool
-	// door is nil in a run without a gateway.
+	// door is nil in a run without a gateway, ring in one to which the gateway hands out no key.
 	door *door.Door
+	ring *keyring.Ring
+	// files are those that tell the agent about its providers, once they are written.
+	files []contract.FileSpec
 }
 
 // configure reads what the manager wrote.
@@ -59,10 +63,6 @@ func (r *run) configure() *failure.Failure {
 	return nil
 }
 
-func (r *run) keyPath(provider string) string {
-	return filepath.Join(r.Dirs.Credentials, provider, contract.APIKeyFile)
-}
-
 func values(keys []environment.Key) []string {
 	var v []string
 	for _, key := range keys {
@@ -84,14 +84,14 @@ func variable(env []string, name string) string {
 func (r *run) perform(ctx context.Context) contract.Report {
 	hard, cancel := r.deadline(ctx)
 	defer cancel()
-	if fault := r.openDoor(ctx); fault != nil {
-		return r.failed(fault.Class, fault.Message)
-	}
-	if fault := r.prepare(ctx); fault != nil {
-		if ctx.Err() != nil {
+	for _, step := range []func(context.Context) *failure.Failure{r.openDoor, r.fetchKeys, r.prepare} {
+		fault := step(ctx)
+		if fault != nil && ctx.Err() != nil {
 			fault = failure.New(contract.Stopped, "The sandbox was asked to stop before the agent was started")
 		}
-		return r.failed(fault.Class, fault.Message)
+		if fault != nil {
+			return r.failed(fault.Class, fault.Message)
+		}
 	}
 	defer r.workspace.CleanUp()
 	result := r.work(ctx)
@@ -176,6 +176,8 @@ func (r *run) work(ctx context.Context) agent.Result {
 	if err := environment.WriteFiles(built.Files, r.Dirs.Home, r.Dirs.Private); err != nil {
 		return agent.Result{Failure: failure.New(contract.AgentCrashed, "The agent's files cannot be written: %v", err)}
 	}
+	r.files = built.Files
+	defer r.renewKeys(ctx)()
 	job := &agent.Job{
 		Agent: r.config.Agent, Prompt: r.config.Prompt, Model: r.config.Model,
 		Dir: r.workDir(), Workspace: r.Dirs.Workspace, Home: r.Dirs.Home, Env: built.Env,

@@ -198,20 +198,21 @@ func list(env map[string]string) []string {
 	return variables
 }
 
-// Keys finds the delivered keys, by the numbers of their credentials. readFile reads a file of the credentials' directory.
-func Keys(image []string, credentials []contract.Credential, pathOf func(provider string) string, readFile func(name string) ([]byte, error)) ([]Key, error) {
+// Keys finds the keys that the kubelet has brought, by the numbers of their credentials; of those that are still to come from the gateway it says
+// where their files will be. readFile reads a file of the credentials' directory.
+func Keys(image []string, credentials []contract.Credential, pathOf func(contract.Credential) string, readFile func(name string) ([]byte, error)) ([]Key, error) {
 	keys := make([]Key, len(credentials))
 	for i, c := range credentials {
-		switch c.Delivery {
-		case contract.DeliveryEnv:
-			keys[i].Value = lookup(image, contract.APIKeyEnv(i))
-		case contract.DeliveryFile:
-			keys[i].Path = pathOf(c.Provider)
-			if data, err := readFile(keys[i].Path); err == nil {
-				keys[i].Value = strings.TrimSpace(string(data))
-			}
-		default:
+		if c.Delivery == contract.DeliveryFile {
+			keys[i].Path = pathOf(c)
+		}
+		if !c.ByReference() {
 			continue
+		}
+		if keys[i].Path == "" {
+			keys[i].Value = lookup(image, contract.APIKeyEnv(i))
+		} else if data, err := readFile(keys[i].Path); err == nil {
+			keys[i].Value = strings.TrimSpace(string(data))
 		}
 		if keys[i].Value == "" {
 			return nil, fmt.Errorf("the key of provider %s is empty or was not delivered; check key %q of Secret %q", c.Provider, c.SecretKey, c.SecretName)

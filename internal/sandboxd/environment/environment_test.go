@@ -2,6 +2,7 @@ package environment
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,13 @@ var place = Place{Home: "/h", Workspace: "/w", Door: "127.0.0.1:4141"}
 func delivered(d contract.Delivery) contract.Credential {
 	c := anthropic
 	c.Delivery = d
+	return c
+}
+
+// byChannel is a credential whose key comes from the gateway.
+func byChannel(d contract.Delivery) contract.Credential {
+	c := delivered(d)
+	c.ByChannel, c.SecretName, c.SecretKey = true, "", ""
 	return c
 }
 
@@ -114,7 +122,7 @@ func TestBuild(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	path := func(provider string) string { return "/c/" + provider }
+	path := func(c contract.Credential) string { return "/c/" + c.Provider }
 	read := func(p string) ([]byte, error) {
 		if p == "/c/anthropic" {
 			return []byte("file-key\n"), nil
@@ -134,10 +142,15 @@ func TestKeys(t *testing.T) {
 			credentials: []contract.Credential{delivered(contract.DeliveryEnv), delivered(contract.DeliveryEnv)},
 			want:        []Key{{Value: "first"}, {Value: "second"}},
 		},
-		"from a file":         {credentials: []contract.Credential{delivered(contract.DeliveryFile)}, want: []Key{{Value: "file-key", Path: "/c/anthropic"}}},
-		"none is handed out":  {credentials: []contract.Credential{delivered("Proxy")}, want: []Key{{}}},
-		"a missing variable":  {credentials: []contract.Credential{delivered(contract.DeliveryEnv)}, err: `check key "api-key" of Secret "anthropic"`},
-		"an empty variable":   {image: []string{"SANDKEEP_API_KEY_0= \n"}, credentials: []contract.Credential{delivered(contract.DeliveryEnv)}, err: "is empty or was not delivered"},
+		"from a file":        {credentials: []contract.Credential{delivered(contract.DeliveryFile)}, want: []Key{{Value: "file-key", Path: "/c/anthropic"}}},
+		"none is handed out": {credentials: []contract.Credential{delivered("Proxy")}, want: []Key{{}}},
+		"a missing variable": {credentials: []contract.Credential{delivered(contract.DeliveryEnv)}, err: `check key "api-key" of Secret "anthropic"`},
+		"an empty variable":  {image: []string{"SANDKEEP_API_KEY_0= \n"}, credentials: []contract.Credential{delivered(contract.DeliveryEnv)}, err: "is empty or was not delivered"},
+		"to come in the environment": {
+			image:       []string{"SANDKEEP_API_KEY_0=forged"},
+			credentials: []contract.Credential{byChannel(contract.DeliveryEnv)}, want: []Key{{}},
+		},
+		"to come as a file":   {credentials: []contract.Credential{byChannel(contract.DeliveryFile)}, want: []Key{{Path: "/c/anthropic"}}},
 		"a missing file":      {credentials: []contract.Credential{missing}, err: "the key of provider other"},
 		"the tenth of twelve": {image: []string{"SANDKEEP_API_KEY_10=x"}, credentials: []contract.Credential{delivered(contract.DeliveryEnv)}, err: "not delivered"},
 	}
@@ -172,6 +185,46 @@ func TestWriteFiles(t *testing.T) {
 	}
 	if stat, err := os.Stat(target); err != nil || stat.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", stat.Mode(), err)
+	}
+}
+
+func TestFilesAreReplacedWholeWhereTheyHaveChanged(t *testing.T) {
+	home, private := t.TempDir(), t.TempDir()
+	before := []contract.FileSpec{{Path: "same", Content: "as it was"}, {Path: "auth", Content: "first"}, {Path: "taken", Content: "first"}}
+	must(t, WriteFiles(before, home, private))
+	must(t, os.WriteFile(filepath.Join(home, "same"), []byte("the agent's own"), 0o600))
+	must(t, os.Remove(filepath.Join(home, "taken")))
+	must(t, os.WriteFile(filepath.Join(home, "taken"), []byte("the agent's too"), 0o600))
+	open, err := os.Open(filepath.Join(home, "auth"))
+	must(t, err)
+	defer func() { _ = open.Close() }()
+	after := []contract.FileSpec{{Path: "same", Content: "as it was"}, {Path: "auth", Content: "2nd"}, {Path: "taken", Content: "2nd"}}
+	must(t, ReplaceFiles(before, after, private))
+	old, err := io.ReadAll(open)
+	must(t, err)
+	got := map[string]string{"auth, opened before": string(old)}
+	for _, f := range after {
+		data, err := os.ReadFile(filepath.Join(home, f.Path))
+		must(t, err)
+		got[f.Path] = string(data)
+	}
+	want := map[string]string{"auth, opened before": "first", "same": "the agent's own", "auth": "2nd", "taken": "the agent's too"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	entries, err := os.ReadDir(filepath.Join(private, "files"))
+	must(t, err)
+	for _, entry := range entries {
+		if info, err := entry.Info(); err != nil || info.Mode().Perm() != 0o600 || strings.HasPrefix(entry.Name(), ".") {
+			t.Errorf("%s has mode %v, %v", entry.Name(), info.Mode(), err)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -3,7 +3,6 @@ package environment
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,13 +21,9 @@ func WriteFiles(files []contract.FileSpec, home, private string) error {
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	store := filepath.Join(private, "files")
-	if err := os.MkdirAll(store, 0o700); err != nil {
-		return err
-	}
 	for i, file := range files {
-		target := filepath.Join(store, strconv.Itoa(i))
-		if err := writePrivate(target, file.Content); err != nil {
+		target := stored(private, i)
+		if err := WritePrivate(target, file.Content); err != nil {
 			return err
 		}
 		if err := link(root, target, file.Path); err != nil {
@@ -38,11 +33,41 @@ func WriteFiles(files []contract.FileSpec, home, private string) error {
 	return nil
 }
 
-func writePrivate(path, content string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// ReplaceFiles writes those of the files anew that WriteFiles wrote and whose content has changed. In the home nothing is touched: what an agent put
+// in a link's place stays.
+func ReplaceFiles(before, after []contract.FileSpec, private string) error {
+	for i, file := range after {
+		if file == before[i] {
+			continue
+		}
+		if err := WritePrivate(stored(private, i), file.Content); err != nil {
+			return fmt.Errorf("the file %s cannot be written anew: %w", file.Path, err)
+		}
+	}
+	return nil
+}
+
+// stored is where the content of the n-th file is.
+func stored(private string, n int) string { return filepath.Join(private, "files", strconv.Itoa(n)) }
+
+// WritePrivate replaces a file by one that only its owner can read. Whoever reads it meanwhile finds all of the old content or all of the new.
+func WritePrivate(path, content string) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(content), 0o600)
+	next, err := os.CreateTemp(dir, ".next-") // with mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = next.WriteString(content)
+	if err = errors.Join(err, next.Close()); err == nil {
+		err = os.Rename(next.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(next.Name()))
+	}
+	return nil
 }
 
 // link puts a symbolic link into the home, in the place of whatever an earlier run or the image left there.

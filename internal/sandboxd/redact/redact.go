@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // Mark stands where a key was.
@@ -20,41 +22,65 @@ const (
 	minBase64 = 6
 )
 
-// Redactor knows the forms in which keys are taken out. The zero value knows none.
+// Redactor knows the forms in which keys are taken out. The zero value knows none. It is safe for concurrent use.
 type Redactor struct {
+	known atomic.Pointer[words]
+	// learning is held while known is replaced.
+	learning sync.Mutex
+}
+
+// words are what is looked for. They are never changed.
+type words struct {
 	forms   [][]byte
 	longest int
 }
 
-// New is a Redactor of the given values: as they are, as JSON and URLs write them, and as they show in base64, standard and
-// URL alphabet, wherever in an encoded text they stand.
+// New is a Redactor of the given values.
 func New(values ...string) *Redactor {
 	r := &Redactor{}
+	r.Learn(values...)
+	return r
+}
+
+// Learn adds values, which from then on are taken out too: as they are, as JSON and URLs write them, and as they show in base64, standard and
+// URL alphabet, wherever in an encoded text they stand. Nothing is forgotten: what was a key may still be one somewhere.
+func (r *Redactor) Learn(values ...string) {
+	r.learning.Lock()
+	defer r.learning.Unlock()
+	learned := words{slices.Clone(r.words().forms), r.words().longest}
 	for _, value := range values {
 		value = withoutBreaks(value)
 		if len(value) < minValue {
 			continue
 		}
-		r.add(value, url.QueryEscape(value), url.PathEscape(value), lowerEscapes(url.QueryEscape(value)), asJSON(value))
+		learned.add(value, url.QueryEscape(value), url.PathEscape(value), lowerEscapes(url.QueryEscape(value)), asJSON(value))
 		for shift := range 3 {
 			standard := base64Core(value, shift)
-			r.add(standard, strings.NewReplacer("+", "-", "/", "_").Replace(standard))
+			learned.add(standard, strings.NewReplacer("+", "-", "/", "_").Replace(standard))
 		}
 	}
-	return r
+	r.known.Store(&learned)
+}
+
+// words are those that are known now.
+func (r *Redactor) words() *words {
+	if known := r.known.Load(); known != nil {
+		return known
+	}
+	return &words{}
 }
 
 // Empty reports that there is nothing to take out.
-func (r *Redactor) Empty() bool { return len(r.forms) == 0 }
+func (r *Redactor) Empty() bool { return len(r.words().forms) == 0 }
 
-func (r *Redactor) add(forms ...string) {
+func (w *words) add(forms ...string) {
 	for _, form := range forms {
-		known := slices.ContainsFunc(r.forms, func(f []byte) bool { return string(f) == form })
+		known := slices.ContainsFunc(w.forms, func(f []byte) bool { return string(f) == form })
 		if form == "" || known {
 			continue
 		}
-		r.forms = append(r.forms, []byte(form))
-		r.longest = max(r.longest, len(form))
+		w.forms = append(w.forms, []byte(form))
+		w.longest = max(w.longest, len(form))
 	}
 }
 

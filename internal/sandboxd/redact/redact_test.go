@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -142,11 +144,56 @@ func FuzzWriter(f *testing.F) {
 		}
 		for piece := range strings.SplitSeq(whole, Mark) {
 			squeezed, _ := squeeze([]byte(piece))
-			for _, form := range r.forms {
+			for _, form := range r.words().forms {
 				if bytes.Contains(squeezed, form) {
 					t.Fatalf("%q still holds %q", piece, form)
 				}
 			}
 		}
 	})
+}
+
+func TestWhatIsLearnedLaterIsTakenOutToo(t *testing.T) {
+	const next = "sk-ant-api03-the-next-one"
+	r := &Redactor{}
+	var out bytes.Buffer
+	w := r.Writer(&out)
+	for _, step := range []struct{ learn, write string }{
+		{"", "nothing is known of " + next + ". "}, {key, "now of " + key + ". Of the next the beginning: " + next[:9]},
+		{next, next[9:] + ", and again " + next + ", and the first " + key},
+	} {
+		if step.learn != "" {
+			r.Learn(step.learn)
+		}
+		if _, err := io.WriteString(w, step.write); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	// What had left before a key was known is gone. Of the next one, the beginning is that of the first, and so was held back.
+	want := "nothing is known of " + next + ". now of " + Mark + ". Of the next the beginning: " + Mark + ", and again " + Mark + ", and the first " + Mark
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestKeysAreLearnedWhileTextPasses(t *testing.T) {
+	r := New(key)
+	var all sync.WaitGroup
+	for n := range 4 {
+		all.Go(func() { r.Learn(fmt.Sprintf("sk-ant-number-%d", n)) })
+		all.Go(func() {
+			if got := r.String("a " + key + " b"); got != "a "+Mark+" b" {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	all.Wait()
+	for n := range 4 {
+		if got := r.String(fmt.Sprintf("sk-ant-number-%d", n)); got != Mark {
+			t.Errorf("got %q", got)
+		}
+	}
 }

@@ -80,7 +80,7 @@ func (w *Writer) spans() []span {
 	if w.covered > 0 {
 		found = append(found, span{0, w.covered})
 	}
-	for _, form := range w.r.forms {
+	for _, form := range w.r.words().forms {
 		for from := 0; ; {
 			i := bytes.Index(text[from:], form)
 			if i < 0 {
@@ -111,8 +111,9 @@ func merge(spans []span) []span {
 // holdFrom is where the text begins that may be the beginning of a key.
 func (w *Writer) holdFrom() int {
 	text, at := squeeze(w.pending)
-	for start := max(0, len(text)-w.r.longest+1); start < len(text); start++ {
-		for _, form := range w.r.forms {
+	known := w.r.words()
+	for start := max(0, len(text)-known.longest+1); start < len(text); start++ {
+		for _, form := range known.forms {
 			if tail := text[start:]; len(tail) < len(form) && bytes.HasPrefix(form, tail) {
 				return at[start]
 			}
