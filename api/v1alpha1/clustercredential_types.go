@@ -72,13 +72,13 @@ type ClusterCredentialSpec struct {
 	//
 	// +optional
 	Allow *Allow `json:"allow,omitempty"`
-	// deliveries are the ways in which the key may reach an agent. When unset, it is Proxy only, which is also the only way for now.
+	// deliveries are the ways in which the key may reach an agent. File and Env let it into sandboxes, by way of the gateway: the agent and everything
+	// that it runs can read it there, and limits do not hold for what they do with it. When unset, it is Proxy only.
 	//
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=4
-	// +kubebuilder:validation:XValidation:rule="self == ['Proxy']",message="deliveries must be Proxy: a key of the keep never enters a sandbox"
 	Deliveries []Delivery `json:"deliveries,omitempty"`
 	// limits bound the use of the credential. When unset, there are none.
 	//

@@ -135,7 +135,8 @@ type ResolvedCredential struct {
 	PassedOver string `json:"passedOver,omitempty"`
 }
 
-// CredentialInUse is a credential as it was put on a request that the provider accepted.
+// CredentialInUse is a credential as it was put on a request that the provider accepted; where the gateway handed it out, as File or Env, as the sandbox
+// says that it has it.
 type CredentialInUse struct {
 	// provider is the name of the APIProvider.
 	//
@@ -157,7 +158,7 @@ type CredentialInUse struct {
 	//
 	// +optional
 	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
-	// lastUsedTime is when it was last used, to half a minute.
+	// lastUsedTime is when it was last used, or the sandbox last said that it has it, to half a minute.
 	//
 	// +optional
 	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`

@@ -173,12 +173,11 @@ func credentialsMissing(w *world, now time.Time) *plan {
 
 func gatewayMissing(w *world, _ time.Time) *plan {
 	resolved, _ := w.resolve()
-	proxied := slices.ContainsFunc(resolved, func(r credential.Resolved) bool { return r.Delivery == v1alpha1.DeliveryProxy })
-	if !proxied || w.gateway != nil {
+	if w.gateway != nil || !slices.ContainsFunc(resolved, credential.Resolved.NeedsGateway) {
 		return nil
 	}
 	return &plan{phase: waiting, reason: v1alpha1.ReasonGatewayNotReady, message: fmt.Sprintf(
-		"Class %q delivers keys by Proxy, and the gateway's certificates are not published yet; ask an admin to look at the keeper: kubectl -n %s get pods",
+		"Class %q needs keys by way of the gateway, whose certificates are not published yet; ask an admin to look at the keeper: kubectl -n %s get pods",
 		w.class.Name, v1alpha1.NamespaceSystem)}
 }
 

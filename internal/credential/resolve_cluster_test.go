@@ -61,6 +61,11 @@ func org(name string) *build.ClusterCredentialBuilder {
 	return build.ClusterCredential(name).Allow(build.Namespace).Ready()
 }
 
+// inSandbox is an admin's credential whose key may enter the Session's sandbox.
+func inSandbox(name string) *build.ClusterCredentialBuilder {
+	return org(name).With(func(c *v1alpha1.ClusterCredential) { c.Spec.Deliveries = []v1alpha1.Delivery{env, file} })
+}
+
 func orgs(list ...*build.ClusterCredentialBuilder) []*build.ClusterCredentialBuilder { return list }
 
 const (
@@ -138,6 +143,13 @@ func allowedSituations() map[string]struct {
 		},
 		"the own one, whatever the owner may use": {
 			admins{namespace: team(), cluster: orgs(org("a")), own: ownOne("z"), unusable: "a"}, chosen("anthropic: z by Proxy"),
+		},
+		"one that lets the key into the sandbox": {admins{namespace: team(), cluster: orgs(inSandbox("a")), delivery: file}, chosen("anthropic: a by File")},
+		"the next one where the first stays in the keep": {
+			admins{namespace: team(), cluster: orgs(org("a").Priority(1), inSandbox("b")), delivery: env}, chosen("anthropic: b by Env"),
+		},
+		"the pin of one that lets the key into the sandbox": {
+			admins{namespace: team(), cluster: orgs(org("a"), inSandbox("b")), pinned: pinOf("ClusterCredential", "b", file)}, chosen("anthropic: b by File"),
 		},
 		"none of another provider": {admins{namespace: team(), cluster: orgs(org("a").Provider("openai"), org("b"))}, chosen("anthropic: b by Proxy")},
 		"the Session's choice before priority and the own ones": {

@@ -34,7 +34,7 @@ type ConfigInput struct {
 	Class     *v1alpha1.SessionClass
 	Resolved  []credential.Resolved
 	Providers []v1alpha1.APIProvider
-	// Gateway is where the gateway is; nil where nobody knows, and then nothing must be delivered by Proxy.
+	// Gateway is where the gateway is; nil where nobody knows, and then no credential must need it.
 	Gateway *contract.Gateway
 	Run     int32
 	// HasVolume is true when the Session has a workspace volume, whatever its class says by now.
@@ -72,7 +72,7 @@ func ConfigFor(in ConfigInput) contract.Config {
 
 // gatewayFor is the gateway of runs that need it.
 func gatewayFor(in ConfigInput) *contract.Gateway {
-	if slices.ContainsFunc(in.Resolved, func(r credential.Resolved) bool { return r.Delivery == v1alpha1.DeliveryProxy }) {
+	if slices.ContainsFunc(in.Resolved, credential.Resolved.NeedsGateway) {
 		return in.Gateway
 	}
 	return nil
@@ -117,11 +117,14 @@ func credentials(resolved []credential.Resolved, agent string) []contract.Creden
 			Delivery: contract.Delivery(r.Delivery),
 			BaseURL:  baseURL(r.Provider.Spec.Endpoints[0]),
 			Env:      env, Files: files,
-			SecretName: r.Secret.Name, SecretKey: r.Secret.Key,
 			PassedOver: contract.OneLine(r.PassedOver, maxPassedOver),
+			ByChannel:  r.ByChannel(),
+		}
+		if c.ByReference() {
+			c.SecretName, c.SecretKey = r.Secret.Name, r.Secret.Key
 		}
 		if r.Delivery == v1alpha1.DeliveryProxy {
-			c.BaseURL, c.SecretName, c.SecretKey = "http://"+contract.ProxyAddress+"/"+r.Provider.Name, "", ""
+			c.BaseURL = "http://" + contract.ProxyAddress + "/" + r.Provider.Name
 		}
 		list = append(list, c)
 	}

@@ -47,6 +47,31 @@ func TestARunIsToldEverything(t *testing.T) {
 	}
 }
 
+func TestARunIsToldWhichKeysComeByTheChannel(t *testing.T) {
+	type told struct {
+		ByChannel                      bool
+		BaseURL, SecretName, SecretKey string
+	}
+	config := ConfigFor(ConfigInput{
+		Session: build.Session("s").Obj(), Class: build.Class("c").Obj(), Gateway: aGateway(), Run: 1,
+		Resolved: []credential.Resolved{ofAdmin(resolved("anthropic", v1alpha1.DeliveryFile)), ofAdmin(resolved("openai", v1alpha1.DeliveryEnv)), resolved("google", v1alpha1.DeliveryFile)},
+	})
+	got := map[string]told{}
+	for _, c := range config.Credentials {
+		got[c.Provider] = told{c.ByChannel, c.BaseURL, c.SecretName, c.SecretKey}
+	}
+	want := map[string]told{
+		"anthropic": {true, "https://api.anthropic.example", "", ""}, "openai": {true, "https://api.openai.example", "", ""},
+		"google": {false, "https://api.google.example", "google-shared", "api-key"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("credentials (-want +got):\n%s", diff)
+	}
+	if config.Gateway == nil {
+		t.Error("the sandbox does not know where the gateway is")
+	}
+}
+
 func TestWhatNobodySaysIsFilledIn(t *testing.T) {
 	got := ConfigFor(ConfigInput{Session: build.Session("s").Obj(), Class: build.Class("c").Obj(), Run: 1})
 	want := contract.Config{

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"path"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -99,14 +100,14 @@ func withForcedFields(spec *corev1.PodSpec) {
 	spec.EnableServiceLinks = new(false)
 }
 
-// withInstall puts the init container first that copies sandboxd in. It also refers to every key that the agent will need, so
+// withInstall puts the init container first that copies sandboxd in. It also refers to every key that the kubelet brings, so
 // that a missing Secret shows in its status, whatever the delivery: a failed mount would show in an Event only.
 func withInstall(spec *corev1.PodSpec, in PodInput) {
 	install := corev1.Container{
 		Name:    InstallContainer,
 		Image:   in.Image,
 		Command: []string{"/sandboxd", "install", contract.BinDir},
-		Env:     keyEnv(in.Config.Credentials, func(c contract.Credential) bool { return c.Delivery != contract.DeliveryProxy }),
+		Env:     keyEnv(in.Config.Credentials, contract.Credential.ByReference),
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: volumeBin, MountPath: contract.BinDir},
 		},
@@ -130,7 +131,7 @@ func withAgent(spec *corev1.PodSpec, in PodInput) {
 	agent.StartupProbe = startedProbe(sandboxd)
 	agent.Env = append(agent.Env, corev1.EnvVar{Name: contract.ConfigDigestEnv, Value: in.Digest})
 	agent.Env = append(agent.Env, keyEnv(in.Config.Credentials, func(c contract.Credential) bool {
-		return c.Delivery == contract.DeliveryEnv
+		return c.Delivery == contract.DeliveryEnv && c.ByReference()
 	})...)
 	agent.VolumeMounts = append(agent.VolumeMounts, agentMounts(in.Config)...)
 	agent.Resources = resourcesFor(agent.Resources, in.Session.Spec.Resources)
@@ -182,13 +183,11 @@ func agentMounts(c contract.Config) []corev1.VolumeMount {
 	return mounts
 }
 
-func usesFiles(c contract.Config) bool {
-	for _, cred := range c.Credentials {
-		if cred.Delivery == contract.DeliveryFile {
-			return true
-		}
-	}
-	return false
+// usesFiles is true where the kubelet brings a key as a file.
+func usesFiles(c contract.Config) bool { return slices.ContainsFunc(c.Credentials, isMounted) }
+
+func isMounted(c contract.Credential) bool {
+	return c.Delivery == contract.DeliveryFile && c.ByReference()
 }
 
 // Workspace is the volume claim of a Session, or nil when its workspace lives and dies with each pod.

@@ -190,6 +190,8 @@ func TestAKeyReachesTheAgentInItsDeliveryOnly(t *testing.T) {
 		"Env delivery":      {[]credential.Resolved{resolved("anthropic", v1alpha1.DeliveryEnv)}, ways{Variables: 1}},
 		"File delivery":     {[]credential.Resolved{resolved("anthropic", v1alpha1.DeliveryFile)}, ways{Files: 1}},
 		"Proxy delivery":    {[]credential.Resolved{resolved("anthropic", v1alpha1.DeliveryProxy)}, ways{}},
+		"an admin's, Env":   {[]credential.Resolved{ofAdmin(resolved("anthropic", v1alpha1.DeliveryEnv))}, ways{}},
+		"an admin's, File":  {[]credential.Resolved{ofAdmin(resolved("anthropic", v1alpha1.DeliveryFile))}, ways{}},
 		"both, one of each": {[]credential.Resolved{resolved("a", v1alpha1.DeliveryFile), resolved("b", v1alpha1.DeliveryEnv)}, ways{1, 1}},
 	}
 	for name, c := range cases {

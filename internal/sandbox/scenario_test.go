@@ -43,6 +43,9 @@ func scenarios() map[string]scenario {
 		"env-delivery":   {session(), class(), []credential.Resolved{resolved("anthropic", v1alpha1.DeliveryEnv)}, 1},
 		"file-delivery":  {session(), class(), []credential.Resolved{resolved("anthropic", v1alpha1.DeliveryFile)}, 1},
 		"proxy-delivery": {session(), class(), []credential.Resolved{resolved("anthropic", v1alpha1.DeliveryProxy)}, 1},
+		"channel-delivery": {session(), class(), []credential.Resolved{
+			ofAdmin(resolved("anthropic", v1alpha1.DeliveryFile)), ofAdmin(resolved("openai", v1alpha1.DeliveryEnv)),
+		}, 1},
 		"both-deliveries": {session(), class(), []credential.Resolved{
 			resolved("anthropic", v1alpha1.DeliveryFile), resolved("openai", v1alpha1.DeliveryEnv), resolved("google", v1alpha1.DeliveryFile),
 		}, 1},
@@ -90,6 +93,12 @@ func resolved(provider string, delivery v1alpha1.Delivery) credential.Resolved {
 		Secret:   v1alpha1.SecretKeyReference{Name: provider + "-shared", Key: "api-key"},
 		Source:   v1alpha1.CredentialSourceNamespace, Method: v1alpha1.CredentialMethodAPIKey, Delivery: delivery,
 	}
+}
+
+// ofAdmin makes a credential an admin's, whose key is in the keep.
+func ofAdmin(r credential.Resolved) credential.Resolved {
+	r.Ref.Kind, r.Source = v1alpha1.CredentialKindClusterCredential, v1alpha1.CredentialSourceCluster
+	return r
 }
 
 // aGateway is where the gateway is.

@@ -47,7 +47,7 @@ func workspaceVolume(in PodInput) corev1.Volume {
 func credentialsVolume(c contract.Config) corev1.Volume {
 	projected := &corev1.ProjectedVolumeSource{DefaultMode: new(int32(0o440))}
 	for _, cred := range c.Credentials {
-		if cred.Delivery != contract.DeliveryFile {
+		if !isMounted(cred) {
 			continue
 		}
 		projected.Sources = append(projected.Sources, corev1.VolumeProjection{Secret: &corev1.SecretProjection{

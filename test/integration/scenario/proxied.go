@@ -20,7 +20,7 @@ import (
 // proxied are the lives of Sessions whose keys stay in the gateway, and whose credentials are an admin's.
 func proxied() []Scenario {
 	return []Scenario{
-		gatewayNotReady(), namespaceNotNamed(), namespaceNotLabelled(), chosenButNotAllowed(), deletedBeforeRun(), deletedBetweenRuns(),
+		gatewayNotReady(), keyByChannel(), namespaceNotNamed(), namespaceNotLabelled(), chosenButNotAllowed(), deletedBeforeRun(), deletedBetweenRuns(),
 		ownNotReady(), passedOver(), gatewaySawWork(), gatewayIsLate(), gatewaySawNothing(), gatewaySawAnEarlierRun(),
 	}
 }
@@ -61,6 +61,28 @@ func gatewayNotReady() Scenario {
 				Also: []Fact{run(1), paidBy("org"), auth("Cluster/APIKey"), told("https://gateway.test")},
 			},
 			atWork(),
+		},
+	}
+}
+
+// keyByChannel: what the gateway hands out needs the gateway as well, and the success of such a run not its word.
+func keyByChannel() Scenario {
+	permit := edit(org().Obj(), func(c *v1alpha1.ClusterCredential) { c.Spec.Deliveries = []v1alpha1.Delivery{v1alpha1.DeliveryFile} })
+	holder := build.Class("opencode").Ready().Credential("anthropic", v1alpha1.RequirementRequired, v1alpha1.DeliveryFile)
+	return Scenario{
+		Name: "an admin's key is handed out to the sandbox", Given: []client.Object{holder.Obj(), anthropic(), org().Obj()},
+		Steps: []Step{
+			{
+				When: "the Session is applied", Do: []Action{apply(session().Obj())}, Want: Waiting(v1alpha1.ReasonCredentialNotAllowed),
+				Also: []Fact{says("does not permit delivery File"), run(0), pods()},
+			},
+			{When: "the admin permits it", Do: []Action{permit}, Want: Waiting(v1alpha1.ReasonGatewayNotReady), Also: []Fact{run(0), pods()}},
+			{
+				When: "the keeper publishes the gateway's certificates", Do: []Action{apply(bundle())}, Want: Starting(v1alpha1.ReasonStarting),
+				Also: []Fact{run(1), paidBy("org"), auth("Cluster/APIKey"), told("https://gateway.test")},
+			},
+			atWork(),
+			{When: "the agent reports success", Do: []Action{agentFinishes}, Want: Succeeded(), Also: []Fact{left("Fixed it", successCommit())}},
 		},
 	}
 }

@@ -20,7 +20,8 @@ type ClusterCredentialSpecApplyConfiguration struct {
 	Hosts []string `json:"hosts,omitempty"`
 	// allow says who may use the credential. When unset, nobody may.
 	Allow *AllowApplyConfiguration `json:"allow,omitempty"`
-	// deliveries are the ways in which the key may reach an agent. When unset, it is Proxy only, which is also the only way for now.
+	// deliveries are the ways in which the key may reach an agent. File and Env let it into sandboxes, by way of the gateway: the agent and everything
+	// that it runs can read it there, and limits do not hold for what they do with it. When unset, it is Proxy only.
 	Deliveries []apiv1alpha1.Delivery `json:"deliveries,omitempty"`
 	// limits bound the use of the credential. When unset, there are none.
 	Limits *CredentialLimitsApplyConfiguration `json:"limits,omitempty"`

@@ -9,7 +9,8 @@ import (
 // CredentialInUseApplyConfiguration represents a declarative configuration of the CredentialInUse type for use
 // with apply.
 //
-// CredentialInUse is a credential as it was put on a request that the provider accepted.
+// CredentialInUse is a credential as it was put on a request that the provider accepted; where the gateway handed it out, as File or Env, as the sandbox
+// says that it has it.
 type CredentialInUseApplyConfiguration struct {
 	// provider is the name of the APIProvider.
 	Provider *string `json:"provider,omitempty"`
@@ -19,7 +20,7 @@ type CredentialInUseApplyConfiguration struct {
 	Revision *string `json:"revision,omitempty"`
 	// expirationTime is when the key material ends to be valid. When unset, it does not by itself.
 	ExpirationTime *v1.Time `json:"expirationTime,omitempty"`
-	// lastUsedTime is when it was last used, to half a minute.
+	// lastUsedTime is when it was last used, or the sandbox last said that it has it, to half a minute.
 	LastUsedTime *v1.Time `json:"lastUsedTime,omitempty"`
 }
 
