@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -159,6 +160,30 @@ func TestI2I3HostileAgentFindsNoKey(t *testing.T) {
 		}
 	}
 	p.expectNoKey(log, "what a hostile agent sees")
+}
+
+// searchByShape looks for keys by their shape wherever the agent can read, and says how much that was. The marks show that it finds what is there.
+const searchByShape = `MARK=canary-in-an-environment sleep 30 & echo canary-in-a-file > /tmp/mark
+{ cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline
+	find / -xdev -type f -readable -size -256k -not -path '/usr/*' -not -path '/proc/*' -not -path '/sys/*' -exec cat {} + ; } 2>/dev/null > /tmp/all
+echo "searched $(wc -c < /tmp/all) bytes and found $(grep -aoE '(canary|sk)-[A-Za-z0-9_-]{8,}' /tmp/all | sort -u | tr '\n' ' ')"
+`
+
+// TestI2OpenCodeFindsNoKey has the real agent search its sandbox, as somebody would who has talked it into that.
+func TestI2OpenCodeFindsNoKey(t *testing.T) {
+	p := newProxiedPlay(t)
+	p.session(fmt.Sprintf("exec cmd=%q", "echo "+base64.StdEncoding.EncodeToString([]byte(searchByShape))+" | base64 -d | sh"), proxied)
+	s := p.untilSucceeded()
+	summary := ""
+	if s.Status.Result != nil {
+		summary = s.Status.Result.Summary
+	}
+	for _, want := range []string{"searched ", "canary-in-an-environment", "canary-in-a-file"} {
+		if !strings.Contains(summary, want) {
+			t.Errorf("%q is not in what the agent found, so it has not searched: %s", want, summary)
+		}
+	}
+	p.expectNoKey(summary+p.fullLog(s.Status.PodName), "what OpenCode found")
 }
 
 // fullLog is all that a sandbox has printed.

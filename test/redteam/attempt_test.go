@@ -1,5 +1,7 @@
-// Package policy tries, on a real cluster, what the admission policies of config/policy are there to refuse, and what they must let pass.
-package policy
+// Package redteam tries, on a real cluster, what people of a namespace, and whoever takes over one of our programs, would try: what the admission policies
+// are there to refuse, and what they must let pass. What a hostile agent tries is in test/e2e (TestI2..., TestI3...), where there are sandboxes; what a
+// hostile provider or caller tries is beside the gateway's code, in internal/gateway.
+package redteam
 
 import (
 	"context"
