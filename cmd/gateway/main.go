@@ -133,7 +133,7 @@ func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
 	beat := &pulse.Pulse{Cache: mgr.GetClient(), Writer: mgr.GetClient(), Clock: realTime, Pod: os.Getenv("POD_NAME"), UID: types.UID(os.Getenv("POD_UID"))}
 	watched := pulse.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Fresh: beat.Fresh}
 	return &gateway.Server{
-		Address: o.address, Fence: gateway.PolicyFence(watched),
+		Address: o.address, Fence: gateway.Remembered(gateway.PolicyFence(watched), realTime),
 		Identity: &identity.Authenticator{
 			Tokens: tokens, Cache: watched, Live: mgr.GetAPIReader(), AnyAddress: o.anyAddress,
 		},

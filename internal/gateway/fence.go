@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandkeep/sandkeep/internal/policy"
@@ -29,6 +32,26 @@ func PolicyFence(reader client.Reader) Fence {
 		if missing := policy.Missing(policies.Items, bindings.Items); len(missing) > 0 {
 			return fmt.Errorf("the admission policies %s are not in force; apply Sandkeep's manifests again", strings.Join(missing, ", "))
 		}
+		return nil
+	}
+}
+
+// fenceTime is how long a fence that holds is not looked at again: no longer than a watch may take to tell that it does not.
+const fenceTime = time.Second
+
+// Remembered is a fence that is looked at once in fenceTime while it holds, and at each request while it does not.
+func Remembered(fence Fence, c clock.PassiveClock) Fence {
+	var held atomic.Pointer[time.Time]
+	return func(ctx context.Context) error {
+		now := c.Now()
+		if last := held.Load(); last != nil && now.Sub(*last) < fenceTime {
+			return nil
+		}
+		if err := fence(ctx); err != nil {
+			held.Store(nil)
+			return err
+		}
+		held.Store(&now)
 		return nil
 	}
 }

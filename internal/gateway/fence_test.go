@@ -1,15 +1,19 @@
 package gateway
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -60,5 +64,30 @@ func TestI3TheGatewayServesNothingBehindABrokenFence(t *testing.T) {
 		if answer.Code != http.StatusServiceUnavailable || !strings.Contains(answer.Body.String(), "PolicyMissing") {
 			t.Errorf("%s is answered with %d: %s", path, answer.Code, answer.Body)
 		}
+	}
+}
+
+func TestFenceThatHoldsIsLookedAtOnceASecond(t *testing.T) {
+	c := clocktesting.NewFakePassiveClock(time.Now())
+	var broken error
+	looks := 0
+	fence := Remembered(func(context.Context) error { looks++; return broken }, c)
+	for range 5 {
+		if err := fence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if looks != 1 {
+		t.Errorf("%d looks for 5 requests of one moment, want 1", looks)
+	}
+	broken = errors.New("a policy is missing")
+	c.SetTime(c.Now().Add(fenceTime))
+	for range 3 {
+		if err := fence(t.Context()); !errors.Is(err, broken) {
+			t.Errorf("got %v, a second after the fence broke", err)
+		}
+	}
+	if looks != 4 {
+		t.Errorf("%d looks, want one for each request while the fence is broken", looks)
 	}
 }
