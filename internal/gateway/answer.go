@@ -73,7 +73,7 @@ func (x *exchange) answer(r *http.Response) error {
 	if r.StatusCode >= http.StatusBadRequest {
 		return x.classify(r)
 	}
-	x.saw(r.StatusCode, "", 0)
+	x.saw(r, nil)
 	return nil
 }
 
@@ -94,7 +94,8 @@ func (x *exchange) switched(r *http.Response) (io.Writer, error) {
 	return connection, nil
 }
 
-// classify says in headers what kind of failure an error of the provider is: agents swallow errors, and sandboxd does not.
+// classify says in headers what kind of failure an error of the provider is: agents swallow errors, and sandboxd does not. That is made from the text as well,
+// which the sandbox may have chosen, and so it is for this sandbox only; the keeper is told what witness.Judge says.
 func (x *exchange) classify(r *http.Response) error {
 	head, err := io.ReadAll(io.LimitReader(r.Body, maxError))
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -113,7 +114,7 @@ func (x *exchange) classify(r *http.Response) error {
 		return errEchoed
 	}
 	f := failure.FromCause(cause)
-	x.saw(r.StatusCode, f.Class, f.RetryAfter)
+	x.saw(r, head)
 	setFailure(r.Header, f.Class, f.Message)
 	r.Body = struct {
 		io.Reader
@@ -146,9 +147,10 @@ func (x *exchange) echoed() {
 		"Provider %q answered with the key that it was asked with; the answer was cut, and an admin should change the key", x.grant.Provider.Name)
 }
 
-// saw tells the keeper how the provider answered to the key.
-func (x *exchange) saw(status int, class contract.FailureClass, patience time.Duration) {
-	x.Witness.Saw(witness.Answer{Ref: x.ref(), Revision: x.revision, Status: status, Class: class, RetryAfter: patience})
+// saw tells the keeper how the provider answered to the key; body is that of an error.
+func (x *exchange) saw(r *http.Response, body []byte) {
+	verdict, patience := witness.Judge(r.StatusCode, r.Header, body)
+	x.Witness.Saw(witness.Answer{Ref: x.ref(), Revision: x.revision, Verdict: verdict, RetryAfter: patience})
 }
 
 // ref names the credential as the keeper knows it.

@@ -62,7 +62,7 @@ type Observation struct {
 	// Revision is the revision of the key to which AcceptedTime, RejectedTimes, the RateLimited and the QuotaExhausted times belong. A replica
 	// begins them anew with each revision.
 	Revision string `json:"revision,omitempty"`
-	// AcceptedTime is when the provider last took the key: it answered with less than 400, or with an error that is not about key, rate or credit.
+	// AcceptedTime is when the provider last took the key: it answered with less than 400.
 	AcceptedTime time.Time `json:"acceptedTime,omitzero"`
 	// RejectedTimes are when the provider last refused the key (401, 403), in order, at most RejectionsThatCount, all later than AcceptedTime.
 	RejectedTimes []time.Time `json:"rejectedTimes,omitempty"`

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
-	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/observation"
 )
 
@@ -31,9 +30,7 @@ const (
 type Answer struct {
 	Ref      observation.Ref
 	Revision string
-	// Status is that of the answer, 0 where nobody waited for it; Class is what failed, empty where nothing did.
-	Status int
-	Class  contract.FailureClass
+	Verdict  Verdict
 	// RetryAfter is the patience that the provider asked for.
 	RetryAfter time.Duration
 }
@@ -116,17 +113,16 @@ func with(o observation.Observation, a Answer, now time.Time) observation.Observ
 			LimitReachedTime: o.LimitReachedTime, LimitedUntil: o.LimitedUntil, Limit: o.Limit}
 	}
 	o.Ref, o.LastUsedTime = a.Ref, now
-	switch {
-	case a.Status == 0:
-	case a.Class == contract.ProviderAuthenticationFailed:
+	switch a.Verdict {
+	case Accepted:
+		o.AcceptedTime, o.RejectedTimes = now, nil
+	case Rejected:
 		o.RejectedTimes = append(slices.Clone(o.RejectedTimes), now)
 		o.RejectedTimes = o.RejectedTimes[max(0, len(o.RejectedTimes)-observation.RejectionsThatCount):]
-	case a.Class == contract.ProviderRateLimited:
+	case RateLimited:
 		o.RateLimitedTime, o.RateLimitedUntil = now, now.Add(max(a.RetryAfter, time.Second))
-	case a.Class == contract.ProviderQuotaExhausted:
+	case NoCredit:
 		o.QuotaExhaustedTime = now
-	default:
-		o.AcceptedTime, o.RejectedTimes = now, nil
 	}
 	return o
 }

@@ -17,15 +17,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
-	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/observation"
 )
 
 var shared = observation.Ref{Kind: v1alpha1.CredentialKindClusterCredential, Name: "shared"}
 
-func answered(status int, class contract.FailureClass) Answer {
-	return Answer{Ref: shared, Revision: "7", Status: status, Class: class}
-}
+func answered(v Verdict) Answer { return Answer{Ref: shared, Revision: "7", Verdict: v} }
 
 func TestWhatAProviderSaysOfAKeyIsRemembered(t *testing.T) {
 	start := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
@@ -34,18 +31,18 @@ func TestWhatAProviderSaysOfAKeyIsRemembered(t *testing.T) {
 		answers []Answer
 		want    observation.Observation
 	}{
-		"accepted": {[]Answer{answered(200, "")}, observation.Observation{AcceptedTime: at(0), LastUsedTime: at(0)}},
-		"another fault of the request is none of the key": {[]Answer{answered(400, contract.ContextOverflow)},
-			observation.Observation{AcceptedTime: at(0), LastUsedTime: at(0)}},
-		"rejected three times": {[]Answer{answered(401, contract.ProviderAuthenticationFailed), answered(403, contract.ProviderAuthenticationFailed), answered(401, contract.ProviderAuthenticationFailed)},
+		"accepted": {[]Answer{answered(Accepted)}, observation.Observation{AcceptedTime: at(0), LastUsedTime: at(0)}},
+		"what says nothing of the key accepts none": {[]Answer{answered("")}, observation.Observation{LastUsedTime: at(0)}},
+		"what says nothing of the key clears no rejection": {[]Answer{answered(Rejected), answered("")},
+			observation.Observation{RejectedTimes: []time.Time{at(0)}, LastUsedTime: at(1)}},
+		"rejected three times": {[]Answer{answered(Rejected), answered(Rejected), answered(Rejected)},
 			observation.Observation{RejectedTimes: []time.Time{at(1), at(2)}, LastUsedTime: at(2)}},
-		"rejected, then accepted": {[]Answer{answered(401, contract.ProviderAuthenticationFailed), answered(200, "")},
+		"rejected, then accepted": {[]Answer{answered(Rejected), answered(Accepted)},
 			observation.Observation{AcceptedTime: at(1), LastUsedTime: at(1)}},
-		"asked for patience": {[]Answer{{Ref: shared, Revision: "7", Status: 429, Class: contract.ProviderRateLimited, RetryAfter: time.Minute}},
+		"asked for patience": {[]Answer{{Ref: shared, Revision: "7", Verdict: RateLimited, RetryAfter: time.Minute}},
 			observation.Observation{RateLimitedTime: at(0), RateLimitedUntil: at(60), LastUsedTime: at(0)}},
-		"without credit":        {[]Answer{answered(400, contract.ProviderQuotaExhausted)}, observation.Observation{QuotaExhaustedTime: at(0), LastUsedTime: at(0)}},
-		"nobody waited":         {[]Answer{answered(0, "")}, observation.Observation{LastUsedTime: at(0)}},
-		"another key is better": {[]Answer{answered(401, contract.ProviderAuthenticationFailed), {Ref: shared, Revision: "8", Status: 200}}, observation.Observation{Revision: "8", AcceptedTime: at(1), LastUsedTime: at(1)}},
+		"without credit":        {[]Answer{answered(NoCredit)}, observation.Observation{QuotaExhaustedTime: at(0), LastUsedTime: at(0)}},
+		"another key is better": {[]Answer{answered(Rejected), {Ref: shared, Revision: "8", Verdict: Accepted}}, observation.Observation{Revision: "8", AcceptedTime: at(1), LastUsedTime: at(1)}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -103,13 +100,13 @@ func told(t *testing.T, c client.Client) []observation.Observation {
 
 func TestTroubleIsToldPromptlyAndUseLazily(t *testing.T) {
 	stage(t, 0, func(w *Witness, c client.Client, writes *int) {
-		w.Saw(answered(200, ""))
+		w.Saw(answered(Accepted))
 		time.Sleep(2 * promptly)
 		if *writes != 1 || len(told(t, c)) != 1 {
 			t.Errorf("%d writes after the first use of a key, want one", *writes)
 		}
 		for range 20 {
-			w.Saw(answered(200, ""))
+			w.Saw(answered(Accepted))
 			time.Sleep(time.Second)
 		}
 		if *writes != 1 {
@@ -119,7 +116,7 @@ func TestTroubleIsToldPromptlyAndUseLazily(t *testing.T) {
 		if *writes != 2 {
 			t.Errorf("%d writes after half a minute more, want one", *writes-1)
 		}
-		w.Saw(answered(401, contract.ProviderAuthenticationFailed))
+		w.Saw(answered(Rejected))
 		time.Sleep(2 * promptly)
 		if *writes != 3 || len(told(t, c)[0].RejectedTimes) != 1 {
 			t.Errorf("a rejection is not told: %d writes, %v", *writes, told(t, c))
@@ -129,7 +126,7 @@ func TestTroubleIsToldPromptlyAndUseLazily(t *testing.T) {
 
 func TestI6WhatCouldNotBeToldIsToldLater(t *testing.T) {
 	stage(t, 1, func(w *Witness, c client.Client, writes *int) {
-		w.Saw(answered(401, contract.ProviderAuthenticationFailed))
+		w.Saw(answered(Rejected))
 		time.Sleep(2 * lazily)
 		if *writes != 2 || len(told(t, c)) != 1 {
 			t.Errorf("%d writes, want another one after the one that failed", *writes)
@@ -152,7 +149,7 @@ func TestWhatIsFoundOfAKeyIsToldOnceAndPromptly(t *testing.T) {
 				t.Errorf("%d writes, told %+v, want %d and %+v", *writes, got, i+1, look)
 			}
 		}
-		w.Saw(answered(200, ""))
+		w.Saw(answered(Accepted))
 		time.Sleep(2 * promptly)
 		if got := told(t, c)[0]; got.Look.Generation != 2 || got.Revision != "7" {
 			t.Errorf("after an answer by a new key the last look is forgotten: %+v", got)
