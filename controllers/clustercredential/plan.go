@@ -65,12 +65,9 @@ func keyMalformed(w world) *acceptance.Verdict {
 
 func tokenKindDenied(w world) *acceptance.Verdict {
 	kind := w.tokenKind()
-	if kind == nil || kind.Policy != v1alpha1.TokenPolicyDeny {
+	reason := keep.DenialOf(kind)
+	if reason == "" {
 		return nil
-	}
-	reason := v1alpha1.ReasonTokenKindDenied
-	if kind.Name == v1alpha1.TokenKindSubscription {
-		reason = v1alpha1.ReasonSubscriptionTokenRefused
 	}
 	return keyhealth.Complain(reason,
 		"The key is of kind %q, which APIProvider %q does not permit; put a key of another kind into Secret %q of namespace %q",

@@ -146,6 +146,14 @@ func TestWhatTheGatewayFindsIsTold(t *testing.T) {
 		Reason: v1alpha1.ReasonSecretNotFound, Message: `Secret "anthropic-key" in namespace "team-a" has no entry "key"; put the key there: ` + putAgain,
 	}
 	noKey := acceptance.Verdict{Reason: v1alpha1.ReasonKeyMalformed, Message: noKeyText}
+	denied := acceptance.Verdict{
+		Reason:  v1alpha1.ReasonTokenKindDenied,
+		Message: `The key is of a kind that spec.tokenKinds of APIProvider "anthropic" denies; put a key of another kind into Secret "anthropic-key": ` + putAgain,
+	}
+	subscription := acceptance.Verdict{
+		Reason: v1alpha1.ReasonSubscriptionTokenRefused, Message: `The key is a token of a person's own subscription, which APIProvider "anthropic" does not permit; ` +
+			`put an API key into Secret "anthropic-key": ` + putAgain,
+	}
 	good := acceptance.Accepted(`The gateway has found key "key" in Secret "anthropic-key"`)
 	given := acceptance.Accepted(`Sessions get key "key" of Secret "anthropic-key"; whether it is there shows when one starts`)
 	older := told("a", observation.Observation{Look: observation.Look{Time: noon, Generation: 0, Fault: observation.FaultSecretMissing}})
@@ -158,6 +166,8 @@ func TestWhatTheGatewayFindsIsTold(t *testing.T) {
 		"no Secret":                    {[]client.Object{found("a", observation.FaultSecretMissing, 1)}, noSecret},
 		"no entry":                     {[]client.Object{found("a", observation.FaultEntryMissing, 1)}, noEntry},
 		"no key":                       {[]client.Object{found("a", observation.FaultKeyMalformed, 1)}, noKey},
+		"a kind that is denied":        {[]client.Object{found("a", observation.FaultTokenKindDenied, 1)}, denied},
+		"a token of a subscription":    {[]client.Object{found("a", observation.FaultSubscriptionToken, 1)}, subscription},
 		"it was mended, and one knows": {[]client.Object{found("a", observation.FaultSecretMissing, 9), found("b", "", 1)}, good},
 		"it was broken, and one knows": {[]client.Object{found("a", observation.FaultKeyMalformed, 1), found("b", "", 9)}, noKey},
 		"it was another Secret":        {[]client.Object{older}, notLooked},
@@ -182,6 +192,7 @@ func TestWhatWasFoundIsRememberedUntilANewGatewayLooks(t *testing.T) {
 		want   string
 	}{
 		"nobody has looked yet":       {broken.Obj(), nil, v1alpha1.ReasonKeyMalformed},
+		"its kind was denied":         {own().NotReady(v1alpha1.ReasonTokenKindDenied, "Because").Obj(), nil, v1alpha1.ReasonTokenKindDenied},
 		"one has looked":              {broken.Obj(), []client.Object{found("b", "", 1)}, v1alpha1.ReasonAccepted},
 		"it names another key by now": {broken.With(func(c *v1alpha1.Credential) { c.Generation = 2 }).Obj(), nil, v1alpha1.ReasonSecretNotReadable},
 	} {

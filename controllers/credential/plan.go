@@ -21,6 +21,7 @@ var checks = []keyhealth.Check[world]{
 	secretNotReadable, // nothing but Proxy is permitted, and the gateway may not read the Secret
 	keyNotFound,       // the gateway found no key
 	keyMalformed,      // what it found cannot be a key
+	tokenKindDenied,   // it is a key of a kind that the provider does not permit
 	notLookedAnew,     // no gateway that runs has looked, and one that is gone found something wrong
 	notLookedYet,      // no gateway has looked at all
 }
@@ -66,6 +67,25 @@ func keyMalformed(w world) *acceptance.Verdict {
 		"(--from-file keeps the newline at the end of a file); put the bare key there: %s", w.ref().Key, w.ref().Name, w.credential.Namespace, w.key("replace"))
 }
 
+// tokenKindDenied does not name the kind: the keeper has not seen the key, and which kinds are denied is in the APIProvider.
+func tokenKindDenied(w world) *acceptance.Verdict {
+	switch look, _ := w.look(); look.Fault {
+	case observation.FaultTokenKindDenied:
+		return keyhealth.Complain(v1alpha1.ReasonTokenKindDenied, "The key is of a kind that spec.tokenKinds of APIProvider %q denies; put a key of another kind into Secret %q: %s",
+			w.provider.Name, w.ref().Name, w.key("replace"))
+	case observation.FaultSubscriptionToken:
+		return keyhealth.Complain(v1alpha1.ReasonSubscriptionTokenRefused, "The key is a token of a person's own subscription, which APIProvider %q does not permit; "+
+			"put an API key into Secret %q: %s", w.provider.Name, w.ref().Name, w.key("replace"))
+	default:
+		return nil
+	}
+}
+
+// faulty are the reasons of credentials of whose key a gateway found something wrong.
+var faulty = []string{
+	v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonKeyMalformed, v1alpha1.ReasonTokenKindDenied, v1alpha1.ReasonSubscriptionTokenRefused,
+}
+
 // notLookedAnew keeps what was found when all gateways are new, as after an upgrade: the next look is seconds away, and Sessions that wait for the key would
 // all start.
 func notLookedAnew(w world) *acceptance.Verdict {
@@ -73,7 +93,7 @@ func notLookedAnew(w world) *acceptance.Verdict {
 	ready := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
 	_, looked := w.look()
 	if !w.byProxy() || !w.readable || looked || ready == nil || ready.ObservedGeneration != w.credential.Generation ||
-		!slices.Contains([]string{v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonKeyMalformed}, ready.Reason) {
+		!slices.Contains(faulty, ready.Reason) {
 		return nil
 	}
 	return &acceptance.Verdict{Reason: ready.Reason, Message: ready.Message}

@@ -111,7 +111,7 @@ func readiness(c *v1alpha1.Credential) string {
 func (s *Server) lookFor(ctx context.Context, c *v1alpha1.Credential) time.Duration {
 	secret, ref := &corev1.Secret{}, c.Spec.APIKey.SecretRef
 	err := s.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: ref.Name}, secret)
-	fault, known := faultOf(secret, err, ref.Key)
+	fault, known := faultOf(secret, err, ref.Key, s.tokenKinds(ctx, c.Spec.Provider))
 	if !known && readiness(c) == v1alpha1.ReasonSecretNotReadable {
 		return lookAgain
 	}
@@ -125,8 +125,17 @@ func (s *Server) lookFor(ctx context.Context, c *v1alpha1.Credential) time.Durat
 	return lookNowAndThen
 }
 
+// tokenKinds are those that a provider knows; none where there is no such provider, which the keeper tells.
+func (s *Server) tokenKinds(ctx context.Context, provider string) []v1alpha1.TokenKind {
+	p := &v1alpha1.APIProvider{}
+	if found, err := s.find(ctx, client.ObjectKey{Name: provider}, p); err != nil || !found {
+		return nil
+	}
+	return p.Spec.TokenKinds
+}
+
 // faultOf is what is wrong with a key in a Secret as it was read; known is false where reading it failed in a way that tells nothing of it.
-func faultOf(secret *corev1.Secret, err error, entry string) (fault observation.Fault, known bool) {
+func faultOf(secret *corev1.Secret, err error, entry string, kinds []v1alpha1.TokenKind) (fault observation.Fault, known bool) {
 	if err != nil {
 		return observation.FaultSecretMissing, apierrors.IsNotFound(err)
 	}
@@ -136,6 +145,12 @@ func faultOf(secret *corev1.Secret, err error, entry string) (fault observation.
 		return observation.FaultEntryMissing, true
 	case keep.Malformed(value) != "":
 		return observation.FaultKeyMalformed, true
+	}
+	switch keep.DenialOf(keep.TokenKindOf(kinds, string(value))) {
+	case v1alpha1.ReasonTokenKindDenied:
+		return observation.FaultTokenKindDenied, true
+	case v1alpha1.ReasonSubscriptionTokenRefused:
+		return observation.FaultSubscriptionToken, true
 	}
 	return "", true
 }

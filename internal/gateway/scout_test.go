@@ -21,6 +21,7 @@ import (
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/build"
+	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/gateway/witness"
 	"github.com/sandkeep/sandkeep/internal/observation"
 )
@@ -201,6 +202,74 @@ func TestARequestTellsOfAMissingKey(t *testing.T) {
 	}
 	s.wantTold(func(o observation.Observation) bool {
 		return o.Look.Fault == observation.FaultSecretMissing && o.Look.Generation == own.Generation
+	})
+}
+
+// denying has the provider deny keys that begin like the canary.
+func denying(kind string) func(*objects) {
+	return func(o *objects) {
+		o.provider.Spec.TokenKinds = []v1alpha1.TokenKind{{Name: kind, Prefix: "sk-ant-", Policy: v1alpha1.TokenPolicyDeny}}
+	}
+}
+
+// TestI4AKeyOfADeniedKindIsNotSent: the keeper sees no key of a namespace, and may not have looked yet at one of the keep.
+func TestI4AKeyOfADeniedKindIsNotSent(t *testing.T) {
+	cases := map[string]struct {
+		kind, reason string
+		fault        observation.Fault
+	}{
+		"a kind that is denied":     {"admin-key", v1alpha1.ReasonTokenKindDenied, observation.FaultTokenKindDenied},
+		"a token of a subscription": {v1alpha1.TokenKindSubscription, v1alpha1.ReasonSubscriptionTokenRefused, observation.FaultSubscriptionToken},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, fine, denying(c.kind))
+			s.refusedFor(c.reason)
+			ofNamespace := newStage(t, fine, denying(c.kind), func(o *objects) {
+				o.session.Status.Credentials[0].Ref = v1alpha1.CredentialReference{Kind: v1alpha1.CredentialKindCredential, Name: "own"}
+			})
+			own := build.Credential("own").Ready().With(func(o *v1alpha1.Credential) { o.Status.Hosts = []string{ofNamespace.endpoint().Host} }).Obj()
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: build.Namespace, Name: "own"}, Data: map[string][]byte{accessKey: []byte(canary)}}
+			for _, o := range []client.Object{own, secret} {
+				if err := ofNamespace.api.Create(t.Context(), o); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ofNamespace.refusedFor(c.reason)
+			ofNamespace.wantTold(func(o observation.Observation) bool {
+				return o.Look.Fault == c.fault && o.Look.Generation == own.Generation
+			})
+		})
+	}
+}
+
+// refusedFor fails unless a request is refused for a reason, and does not reach the provider.
+func (s *stage) refusedFor(reason string) {
+	s.t.Helper()
+	if a := s.post(""); a.StatusCode != http.StatusForbidden || !strings.Contains(a.Header.Get(contract.HeaderFailureMessage), "another kind") {
+		s.t.Errorf("%s, message %q", a.Status, a.Header.Get(contract.HeaderFailureMessage))
+	}
+	s.counts("refusals_total{class=opencode,namespace=team-a,provider=anthropic,reason=" + reason + ",} 1")
+	if got := s.upstream.requests(); len(got) > 0 {
+		s.t.Errorf("%d requests reached the provider", len(got))
+	}
+}
+
+// TestAKeyOfADeniedKindIsFoundBeforeItIsNeeded: a Session should wait for another key.
+func TestAKeyOfADeniedKindIsFoundBeforeItIsNeeded(t *testing.T) {
+	provider := build.Provider("anthropic").With(func(p *v1alpha1.APIProvider) {
+		p.Spec.TokenKinds = []v1alpha1.TokenKind{{Name: "admin-key", Prefix: "sk-ant-admin", Policy: v1alpha1.TokenPolicyDeny}}
+	}).Obj()
+	onLookout(t, false, []client.Object{build.Credential("own").Ready().Obj(), provider}, func(l *lookout) {
+		var got []string
+		for _, key := range []string{"sk-ant-admin01-x", canary} {
+			l.put(map[string][]byte{accessKey: []byte(key)})
+			time.Sleep(lookAgain + scoutTick + 2*time.Second)
+			got = append(got, l.told())
+		}
+		if diff := cmp.Diff([]string{string(observation.FaultTokenKindDenied), ""}, got); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
 	})
 }
 

@@ -142,7 +142,7 @@ func (k *keys) read(ctx context.Context, s *Server, g grant.Grant) (key, revisio
 	}
 	secret := &corev1.Secret{}
 	err := reader.Get(ctx, client.ObjectKey{Namespace: g.SecretNamespace, Name: g.Secret.Name}, secret, client.UnsafeDisableDeepCopy)
-	if fault, known := faultOf(secret, err, g.Secret.Key); known && g.Ref.Kind == v1alpha1.CredentialKindCredential {
+	if fault, known := faultOf(secret, err, g.Secret.Key, g.Provider.Spec.TokenKinds); known && g.Ref.Kind == v1alpha1.CredentialKindCredential {
 		s.Witness.Looked(observation.Ref{Kind: g.Ref.Kind, Namespace: g.SecretNamespace, Name: g.Ref.Name}, g.Generation, fault)
 	}
 	if err != nil {
@@ -159,6 +159,11 @@ func (k *keys) read(ctx context.Context, s *Server, g grant.Grant) (key, revisio
 	if problem := keep.Malformed(value); problem != "" {
 		return "", "", &grant.Refusal{Reason: v1alpha1.ReasonKeyMalformed, Message: fmt.Sprintf(
 			"Entry %q of Secret %q in namespace %q %s, so it is no key; put the bare key there", g.Secret.Key, g.Secret.Name, g.SecretNamespace, problem)}
+	}
+	kind := keep.TokenKindOf(g.Provider.Spec.TokenKinds, string(value))
+	if reason := keep.DenialOf(kind); reason != "" {
+		return "", "", &grant.Refusal{Reason: reason, Message: fmt.Sprintf(
+			"The key of %s %q is of kind %q, which APIProvider %q does not permit; put a key of another kind into its Secret", g.Ref.Kind, g.Ref.Name, kind.Name, g.Provider.Name)}
 	}
 	return string(value), keep.Revision(secret), nil
 }

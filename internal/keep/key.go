@@ -47,6 +47,18 @@ func TokenKindOf(kinds []v1alpha1.TokenKind, key string) *v1alpha1.TokenKind {
 	return nil
 }
 
+// DenialOf is the condition reason for which a provider does not permit keys of a kind; empty where it does. A nil kind is none that the provider knows, and
+// so none that it denies.
+func DenialOf(kind *v1alpha1.TokenKind) string {
+	switch {
+	case kind == nil || kind.Policy != v1alpha1.TokenPolicyDeny:
+		return ""
+	case kind.Name == v1alpha1.TokenKindSubscription:
+		return v1alpha1.ReasonSubscriptionTokenRefused
+	}
+	return v1alpha1.ReasonTokenKindDenied
+}
+
 // Revision identifies the key material in a Secret, for gateway and keeper alike. It is the Secret's resourceVersion: anything computed from the key,
 // be it salted, would let whoever may read a status check guesses of a weak key. The price is that a change of the Secret's
 // labels is a new revision too, which is also how an admin asks for another try of a key that was refused.

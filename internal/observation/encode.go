@@ -81,7 +81,7 @@ func withoutText(err error) error {
 }
 
 func (o Observation) plausible() bool {
-	if !slices.Contains([]Fault{"", FaultSecretMissing, FaultEntryMissing, FaultKeyMalformed}, o.Look.Fault) {
+	if !slices.Contains(faults, o.Look.Fault) {
 		return false
 	}
 	named := o.Name != "" && len(o.Name) <= maxName && len(o.Namespace) <= maxName && len(o.Revision) <= maxRevision && len(o.Limit) <= maxLimit

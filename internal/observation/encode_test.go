@@ -85,6 +85,8 @@ func TestHostileTextIsReadWithCare(t *testing.T) {
 		"a name that is too long":              {`{"credentials":[{"kind":"ClusterCredential","name":"` + strings.Repeat("n", 254) + `"}]}`, 0, ""},
 		"a revision that is too long":          {`{"credentials":[{"kind":"ClusterCredential","name":"c","revision":"` + strings.Repeat("1", 65) + `"}]}`, 0, ""},
 		"an unknown fault":                     {`{"credentials":[{"kind":"ClusterCredential","name":"c","look":{"fault":"sk-ant-canary"}}]}`, 0, ""},
+		"a kind that is denied":                {`{"credentials":[{"kind":"ClusterCredential","name":"c","look":{"fault":"TokenKindDenied"}}]}`, 1, ""},
+		"a token of a subscription":            {`{"credentials":[{"kind":"ClusterCredential","name":"c","look":{"fault":"SubscriptionToken"}}]}`, 1, ""},
 		"a bad entry does not hide a good one": {`{"credentials":[{},{"kind":"ClusterCredential","name":"c"}]}`, 1, ""},
 		"more than a gateway writes":           {`{"credentials":[` + strings.Join(many, ",") + `]}`, MaxEntries, ""},
 		"larger than a ConfigMap":              {strings.Repeat(" ", maxSize+1), 0, "the observations are larger than a gateway writes them"},

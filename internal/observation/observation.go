@@ -44,7 +44,13 @@ const (
 	FaultSecretMissing Fault = "SecretMissing"
 	FaultEntryMissing  Fault = "EntryMissing"
 	FaultKeyMalformed  Fault = "KeyMalformed"
+	// FaultTokenKindDenied and FaultSubscriptionToken are keys of kinds that the provider does not permit.
+	FaultTokenKindDenied   Fault = "TokenKindDenied"
+	FaultSubscriptionToken Fault = "SubscriptionToken"
 )
+
+// faults are all of them.
+var faults = []Fault{"", FaultSecretMissing, FaultEntryMissing, FaultKeyMalformed, FaultTokenKindDenied, FaultSubscriptionToken}
 
 // Look is what a gateway found when it looked for a key.
 type Look struct {
