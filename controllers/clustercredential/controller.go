@@ -17,7 +17,7 @@ import (
 	"github.com/sandkeep/sandkeep/controllers/keyhealth"
 )
 
-// Secrets of the keep and ConfigMaps of the programs' namespace are read by Roles there, which are in config/rbac/keeper.yaml.
+// Secrets of the keep and ConfigMaps of the programs' namespace are read by Roles there, which are in config/rbac/keeper_namespaces.yaml.
 //
 // +kubebuilder:rbac:groups=sandkeep.dev,resources=clustercredentials;apiproviders,verbs=get;list;watch
 // +kubebuilder:rbac:groups=sandkeep.dev,resources=clustercredentials/status,verbs=patch
