@@ -31,6 +31,10 @@ const (
 	// answerTimeout is how long a model may think before it begins to answer.
 	answerTimeout   = 10 * time.Minute
 	idleConnections = 256
+	// pingAfter is how long an HTTP/2 connection may say nothing before the provider is asked whether it is still there, pongTime what the answer may take:
+	// one that has vanished without a word would hold a request for answerTimeout, and all that share its connection.
+	pingAfter = 20 * time.Second
+	pongTime  = 15 * time.Second
 )
 
 // upstreams are the connections to providers, by provider.
@@ -62,6 +66,7 @@ func (u *upstreams) transport(g grant.Grant, forbidden []netip.Prefix) (*http.Tr
 	made := &http.Transport{
 		Proxy: nil, DialContext: dialer.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: true, DisableCompression: true,
 		TLSHandshakeTimeout: handshakeTimeout, ResponseHeaderTimeout: answerTimeout, MaxResponseHeaderBytes: maxHeader,
+		HTTP2:        &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pongTime},
 		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleTimeout,
 	}
 	if u.byName == nil {
