@@ -1,5 +1,5 @@
 // Package strip decides which headers and parameters of a request go on to a provider, and which of an answer come back. A request loses
-// whatever could present a credential, since the gateway presents the only one, and whatever speaks of the way that it took.
+// whatever could present a credential or say who pays, since the gateway presents the only one, and whatever speaks of the way that it took.
 package strip
 
 import (
@@ -22,6 +22,8 @@ var request = set{
 		// Credentials, as providers and their kin take them.
 		"authorization", "x-authorization", "api-key", "apikey", "x-api-key", "x-apikey", "x-goog-api-key", "x-goog-iam-authorization-token",
 		"x-auth-token", "x-access-token", "x-amz-security-token", "private-token", "cookie", "cookie2",
+		// Who pays (https://platform.openai.com/docs/api-reference/authentication, https://cloud.google.com/apis/docs/system-parameters).
+		"openai-organization", "openai-project", "x-goog-user-project",
 		// The way that a request took.
 		"forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "cf-connecting-ip",
 		// Another method or path than those that were looked up.
@@ -42,9 +44,13 @@ var response = set{
 	prefixes: []string{"proxy-", "sandkeep-"},
 }
 
-// parameters of a query that present a credential or another method, with "_" for "-" and in lower case.
+// parameters of a query that present a credential, say who pays, or name another method, with "_" for "-", in lower case and without "$" in front.
 var parameters = []string{"key", "api_key", "apikey", "x_api_key", "x_goog_api_key", "access_token", "oauth_token", "bearer_token", "auth_token",
-	"authorization", "token", "_method", "x_http_method_override"}
+	"authorization", "token", "userproject", "_method", "x_http_method_override"}
+
+// presenting are parts of the names of subprotocols of WebSocket that present a credential or say who pays: browsers can set no other header, and so OpenAI takes
+// openai-insecure-api-key.<key> there, beside openai-organization.<name> and openai-project.<name>, and Kubernetes base64url.bearer.authorization.k8s.io.<token>.
+var presenting = []string{"api-key", "apikey", "token", "bearer", "authorization", "organization", "project"}
 
 // Request takes out of a request's header and query what must not go on; credentialHeaders are those by which the provider takes credentials,
 // whatever they are called. The credential must be put on afterwards: a header that the request's Connection names is taken out as well. Names are
@@ -52,12 +58,32 @@ var parameters = []string{"key", "api_key", "apikey", "x_api_key", "x_goog_api_k
 // stay as they are, and the answer is asked for without compression, so that it can be looked at.
 func Request(h http.Header, q url.Values, credentialHeaders []string) {
 	drop(h, request, credentialHeaders)
+	subprotocols(h)
 	h["Accept-Encoding"] = []string{"identity"}
 	for name := range q {
-		p := strings.ReplaceAll(normal(name), "-", "_")
+		p := strings.TrimLeft(strings.ReplaceAll(normal(name), "-", "_"), "$")
 		credential := slices.ContainsFunc(credentialHeaders, func(c string) bool { return strings.ReplaceAll(normal(c), "-", "_") == p })
 		if credential || slices.Contains(parameters, p) {
 			delete(q, name)
+		}
+	}
+}
+
+// subprotocols takes out the subprotocols that present a credential or say who pays.
+func subprotocols(h http.Header) {
+	for name, values := range h {
+		if normal(name) != "sec-websocket-protocol" {
+			continue
+		}
+		var kept []string
+		for entry := range strings.SplitSeq(strings.Join(values, ","), ",") {
+			n := normal(entry)
+			if n != "" && !slices.ContainsFunc(presenting, func(part string) bool { return strings.Contains(n, part) }) {
+				kept = append(kept, strings.TrimSpace(entry))
+			}
+		}
+		if delete(h, name); len(kept) > 0 {
+			h[name] = []string{strings.Join(kept, ", ")}
 		}
 	}
 }

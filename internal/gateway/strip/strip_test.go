@@ -22,29 +22,39 @@ func TestRequestHeader(t *testing.T) {
 		"unknown headers stay, in their spelling": {http.Header{"x-stainless-OS": {"Linux"}, "X_Odd": {""}}, stays},
 		"an empty value stays":                    {http.Header{"Content-Type": {"application/json"}, "X-Empty": nil}, stays},
 		"what only resembles a credential stays":  {http.Header{"X-Api-Keyword": {"v"}, "Authorization-Hint": {"v"}, "Cookies": {"v"}}, stays},
-		"organisation and project stay":           {http.Header{"Openai-Organization": {"org"}, "Openai-Project": {"p"}}, stays},
-		"a bearer":                                {http.Header{"Authorization": {"Bearer x"}}, goes},
-		"two bearers":                             {http.Header{"Authorization": {"Bearer x", "Bearer y"}}, goes},
-		"a bearer in lower case":                  {http.Header{"authorization": {"Bearer x"}}, goes},
-		"a bearer in both cases":                  {http.Header{"authorization": {"Bearer x"}, "AUTHORIZATION": {"Bearer y"}}, goes},
-		"a bearer with a blank behind its name":   {http.Header{"Authorization ": {"Bearer x"}, "Authorization\t": {"Bearer x"}}, goes}, //nolint:gocritic // the blank is what is tested
-		"a key":                                   {http.Header{"X-Api-Key": {"x"}}, goes},
-		"a key with underscores":                  {http.Header{"X_Api_Key": {"x"}, "x_goog-api_key": {"x"}}, goes},
-		"a key of Google":                         {http.Header{"X-Goog-Api-Key": {"x"}}, goes},
-		"a key of Azure":                          {http.Header{"Api-Key": {"x"}}, goes},
-		"a key in the provider's own header":      {http.Header{"X-Acme-Token": {"x"}, "x_acme_token": {"y"}}, goes},
-		"cookies":                                 {http.Header{"Cookie": {"a=b"}, "Cookie2": {"a=b"}}, goes},
-		"credentials for proxies":                 {http.Header{"Proxy-Authorization": {"Basic x"}, "Proxy-Anything": {"x"}}, goes},
-		"the way that it took":                    {http.Header{"Forwarded": {"for=1"}, "X-Forwarded-For": {"1"}, "X-Forwarded-Anything": {"1"}, "X_Forwarded_Host": {"1"}, "X-Real-Ip": {"1"}, "Via": {"1.1 x"}}, goes},
-		"what is ours":                            {http.Header{"Sandkeep-Session": {"x"}, "sandkeep_anything": {"x"}}, goes},
-		"hop by hop":                              {http.Header{"Keep-Alive": {"5"}, "Te": {"trailers"}, "Trailer": {"X"}, "Transfer-Encoding": {"chunked"}, "Upgrade": {"h2c"}, "Proxy-Connection": {"x"}}, goes},
-		"what Connection names":                   {http.Header{"Connection": {"close, X-One ,x_two", " X-Three"}, "connection": {"X-Four"}, "X-One": {"1"}, "X-Two": {"2"}, "X-Three": {"3"}, "X-Four": {"4"}}, goes},
-		"Connection may be empty":                 {http.Header{"Connection": {"", ",", " , "}}, goes},
-		"another method":                          {http.Header{"X-Http-Method-Override": {"DELETE"}, "X-Method-Override": {"DELETE"}}, goes},
-		"another path":                            {http.Header{"X-Original-Url": {"/v1/files"}, "X-Rewrite-Url": {"/v1/files"}}, goes},
-		"a part of the answer only":               {http.Header{"Range": {"bytes=0-9"}, "If-Range": {"x"}}, goes},
-		"compression of WebSocket":                {http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}, "sec_websocket_extensions": {"x"}}, goes},
-		"another host":                            {http.Header{"Host": {"evil.example"}}, goes},
+		"the subprotocol of a WebSocket stays":    {http.Header{"Sec-Websocket-Protocol": {"realtime, openai-beta.realtime-v1"}}, stays},
+		"who pays, at OpenAI":                     {http.Header{"Openai-Organization": {"org"}, "openai_organization": {"org"}, "Openai-Project": {"p"}}, goes},
+		"who pays, at Google":                     {http.Header{"X-Goog-User-Project": {"p"}}, goes},
+		"a subprotocol that is a key":             {http.Header{"Sec-Websocket-Protocol": {"openai-insecure-api-key.sk-x"}}, goes},
+		"subprotocols that are keys or say who pays, among others": {
+			http.Header{
+				"Sec-Websocket-Protocol": {"realtime,OpenAI-Insecure-API-Key.sk-x", "openai-organization.org ,openai-project.p, base64url.bearer.authorization.k8s.io.x", "b"},
+				"sec_websocket_protocol": {"openai_insecure_api_key.sk-x"},
+			},
+			func(http.Header) http.Header { return http.Header{"Sec-Websocket-Protocol": {"realtime, b"}} },
+		},
+		"a bearer":                              {http.Header{"Authorization": {"Bearer x"}}, goes},
+		"two bearers":                           {http.Header{"Authorization": {"Bearer x", "Bearer y"}}, goes},
+		"a bearer in lower case":                {http.Header{"authorization": {"Bearer x"}}, goes},
+		"a bearer in both cases":                {http.Header{"authorization": {"Bearer x"}, "AUTHORIZATION": {"Bearer y"}}, goes},
+		"a bearer with a blank behind its name": {http.Header{"Authorization ": {"Bearer x"}, "Authorization\t": {"Bearer x"}}, goes}, //nolint:gocritic // the blank is what is tested
+		"a key":                                 {http.Header{"X-Api-Key": {"x"}}, goes},
+		"a key with underscores":                {http.Header{"X_Api_Key": {"x"}, "x_goog-api_key": {"x"}}, goes},
+		"a key of Google":                       {http.Header{"X-Goog-Api-Key": {"x"}}, goes},
+		"a key of Azure":                        {http.Header{"Api-Key": {"x"}}, goes},
+		"a key in the provider's own header":    {http.Header{"X-Acme-Token": {"x"}, "x_acme_token": {"y"}}, goes},
+		"cookies":                               {http.Header{"Cookie": {"a=b"}, "Cookie2": {"a=b"}}, goes},
+		"credentials for proxies":               {http.Header{"Proxy-Authorization": {"Basic x"}, "Proxy-Anything": {"x"}}, goes},
+		"the way that it took":                  {http.Header{"Forwarded": {"for=1"}, "X-Forwarded-For": {"1"}, "X-Forwarded-Anything": {"1"}, "X_Forwarded_Host": {"1"}, "X-Real-Ip": {"1"}, "Via": {"1.1 x"}}, goes},
+		"what is ours":                          {http.Header{"Sandkeep-Session": {"x"}, "sandkeep_anything": {"x"}}, goes},
+		"hop by hop":                            {http.Header{"Keep-Alive": {"5"}, "Te": {"trailers"}, "Trailer": {"X"}, "Transfer-Encoding": {"chunked"}, "Upgrade": {"h2c"}, "Proxy-Connection": {"x"}}, goes},
+		"what Connection names":                 {http.Header{"Connection": {"close, X-One ,x_two", " X-Three"}, "connection": {"X-Four"}, "X-One": {"1"}, "X-Two": {"2"}, "X-Three": {"3"}, "X-Four": {"4"}}, goes},
+		"Connection may be empty":               {http.Header{"Connection": {"", ",", " , "}}, goes},
+		"another method":                        {http.Header{"X-Http-Method-Override": {"DELETE"}, "X-Method-Override": {"DELETE"}}, goes},
+		"another path":                          {http.Header{"X-Original-Url": {"/v1/files"}, "X-Rewrite-Url": {"/v1/files"}}, goes},
+		"a part of the answer only":             {http.Header{"Range": {"bytes=0-9"}, "If-Range": {"x"}}, goes},
+		"compression of WebSocket":              {http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}, "sec_websocket_extensions": {"x"}}, goes},
+		"another host":                          {http.Header{"Host": {"evil.example"}}, goes},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -74,6 +84,8 @@ func TestRequestQuery(t *testing.T) {
 		"a key with blanks":                {"key%20=x&+key=y", ""},
 		"other names of keys":              {"api_key=x&api-key=x&API_KEY=x&apikey=x&access_token=x&Access-Token=x&oauth_token=x", ""},
 		"a key by the provider's own name": {"x-acme-token=x&X_Acme_Token=y", ""},
+		"who pays, at Google":              {"userProject=x&$userProject=y&alt=sse", "alt=sse"},
+		"a key with a dollar":              {"$key=x&%24access_token=y", ""},
 		"another method":                   {"_method=DELETE&x-http-method-override=DELETE", ""},
 	}
 	for name, tt := range tests {
@@ -143,7 +155,8 @@ func FuzzRequest(f *testing.F) {
 		for left := range h {
 			canonical := http.CanonicalHeaderKey(strings.ReplaceAll(strings.TrimSpace(left), "_", "-"))
 			switch canonical {
-			case "Authorization", "X-Api-Key", "X-Goog-Api-Key", "Api-Key", "Cookie", "Connection", "Upgrade", "Forwarded", "Via":
+			case "Authorization", "X-Api-Key", "X-Goog-Api-Key", "Api-Key", "Cookie", "Connection", "Upgrade", "Forwarded", "Via",
+				"Openai-Organization", "Openai-Project", "X-Goog-User-Project":
 				t.Errorf("%q stays", left)
 			}
 			if strings.HasPrefix(canonical, "Proxy-") || strings.HasPrefix(canonical, "X-Forwarded-") || strings.HasPrefix(canonical, "Sandkeep-") {
