@@ -100,12 +100,12 @@ func (w World) use(pin *v1alpha1.ResolvedCredential) (Grant, *Refusal) {
 		return Grant{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf("%s %q is for another provider", pin.Ref.Kind, pin.Ref.Name)}
 	case !slices.Contains(credential.Deliveries(p.deliveries), pin.Delivery):
 		return Grant{}, &Refusal{v1alpha1.ReasonCredentialNotAllowed, fmt.Sprintf("%s %q does not permit delivery %s any more", pin.Ref.Kind, pin.Ref.Name, pin.Delivery)}
-	case !slices.Contains(p.hosts, endpoint.Host):
-		return Grant{}, &Refusal{v1alpha1.ReasonEndpointsChanged, fmt.Sprintf(
-			"%s %q was not made for host %q; ask an admin whether the key may go there, and to add it to spec.hosts", pin.Ref.Kind, pin.Ref.Name, endpoint.Host)}
 	}
-	if refusal := unusable(pin.Ref, p.status); refusal != nil {
+	if refusal := unusable(pin.Ref, p.status); refusal != nil { // before the hosts, which are recorded when it is judged
 		return Grant{}, refusal
+	}
+	if !slices.Contains(p.hosts, endpoint.Host) {
+		return Grant{}, elsewhere(pin.Ref, endpoint.Host)
 	}
 	g := Grant{
 		Provider: w.Provider, Ref: pin.Ref, Delivery: pin.Delivery, Generation: p.generation, Endpoint: endpoint, SecretNamespace: p.secretNamespace, Secret: p.secret,
@@ -152,6 +152,15 @@ func (w World) permission(pin *v1alpha1.ResolvedCredential) (permission, *Refusa
 
 func gone(ref v1alpha1.CredentialReference) *Refusal {
 	return &Refusal{v1alpha1.ReasonCredentialNotFound, fmt.Sprintf("%s %q does not exist any more", ref.Kind, ref.Name)}
+}
+
+// elsewhere refuses a host that a credential was not made for. Only a ClusterCredential can name hosts.
+func elsewhere(ref v1alpha1.CredentialReference, host string) *Refusal {
+	remedy := "where that is right, make a new Credential"
+	if ref.Kind == v1alpha1.CredentialKindClusterCredential {
+		remedy = "ask an admin whether the key may go there, and to add it to spec.hosts"
+	}
+	return &Refusal{v1alpha1.ReasonEndpointsChanged, fmt.Sprintf("%s %q was not made for host %q; %s", ref.Kind, ref.Name, host, remedy)}
 }
 
 // hosts are those that a credential names itself, else those that were recorded when it was first Ready.

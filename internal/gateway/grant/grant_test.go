@@ -202,6 +202,33 @@ func TestI4WhatTheKeeperSaysOfAKeyCounts(t *testing.T) {
 	}
 }
 
+// TestWhatIsToBeDoneAboutACredentialDependsOnItsKind: a Credential has no spec.hosts, and one that is new has no hosts recorded yet.
+func TestWhatIsToBeDoneAboutACredentialDependsOnItsKind(t *testing.T) {
+	moved := func(w World) World { w.Provider.Spec.Endpoints[0].Host = "new.example"; return w }
+	fresh, freshShared := own(), shared()
+	fresh.Credential.Status = v1alpha1.CredentialStatus{}
+	freshShared.ClusterCredential.Spec.Hosts, freshShared.ClusterCredential.Status = nil, v1alpha1.CredentialStatus{}
+	cases := map[string]struct {
+		world World
+		want  Refusal
+	}{
+		"the namespace's, for another host": {moved(own()), Refusal{v1alpha1.ReasonEndpointsChanged,
+			`Credential "own" was not made for host "new.example"; where that is right, make a new Credential`}},
+		"an admin's, for another host": {moved(shared()), Refusal{v1alpha1.ReasonEndpointsChanged,
+			`ClusterCredential "shared" was not made for host "new.example"; ask an admin whether the key may go there, and to add it to spec.hosts`}},
+		"the namespace's, not judged yet": {fresh, Refusal{v1alpha1.ReasonCredentialNotReady, `Credential "own" is new, and is being checked; try again`}},
+		"an admin's, not judged yet":      {freshShared, Refusal{v1alpha1.ReasonCredentialNotReady, `ClusterCredential "shared" is new, and is being checked; try again`}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, refusal := For(c.world, "anthropic")
+			if diff := cmp.Diff(&c.want, refusal); diff != "" {
+				t.Errorf("refusal (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestI4AKeyIsHandedOutAsItWasGiven(t *testing.T) {
 	deliver := func(w *World, given v1alpha1.Delivery, permitted ...v1alpha1.Delivery) {
 		w.Session.Status.Credentials[1].Delivery, w.ClusterCredential.Spec.Deliveries = given, permitted
