@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/keep"
 )
 
 // TestWhoeverTakesOverTheGatewayWritesItsOwnObjectsOnly tries to write what else is in the namespace of the programs.
@@ -37,19 +38,22 @@ func TestWhoeverTakesOverTheGatewayWritesItsOwnObjectsOnly(t *testing.T) {
 	const refused = "sandkeep-gateway-objects: The gateway writes what it saw of credentials, what it counts for their limits, and its own Lease only"
 	data := tree{"data": tree{"ca.crt": "mine"}}
 	tryAll(t, p, map[string]attempt{
-		"another ConfigMap":                       {gateway, created(configMap("mine-"+name, "")), refused},
-		"another ConfigMap with a label of ours":  {gateway, created(configMap("mine-"+name, v1alpha1.LabelLimits)), refused},
-		"counts without their label":              {gateway, created(configMap("sandkeep-limits-2"+name, "")), refused},
-		"a change of what sandboxes trust":        {gateway, patch(bundle, data), refused},
-		"a label that makes it the gateway's":     {gateway, patch(bundle, tree{"metadata": tree{"labels": tree{v1alpha1.LabelObservations: ""}}}), refused},
-		"the end of what sandboxes trust":         {gateway, remove(bundle), refused},
-		"the Lease of a leader":                   {gateway, patch(election, tree{"spec": tree{"holderIdentity": "me"}}), refused},
-		"a Lease with a leader's name":            {gateway, created(lease("leader-2"+name, v1alpha1.LabelPulse)), refused},
-		"what the gateway saw":                    {gateway, created(configMap("sandkeep-gateway-2"+name, v1alpha1.LabelObservations)), ""},
-		"what the gateway counts":                 {gateway, created(configMap("sandkeep-limits-2"+name, v1alpha1.LabelLimits)), ""},
-		"more of what it counts":                  {gateway, patch(own, tree{"data": tree{"a": "b"}}), ""},
-		"the end of what it counted":              {gateway, remove(own), ""},
-		"its own Lease":                           {gateway, patch(ownLease, tree{"spec": tree{"holderIdentity": "me"}}), ""},
-		"a ConfigMap of the programs, by another": {everyRight, created(configMap("mine-"+name, "")), ""},
+		"another ConfigMap":                        {gateway, created(configMap("mine-"+name, "")), refused},
+		"another ConfigMap with a label of ours":   {gateway, created(configMap("mine-"+name, v1alpha1.LabelLimits)), refused},
+		"another ConfigMap that says of what kind": {gateway, created(configMap("mine-"+name, "none")), refused},
+		"another Lease that says of what kind":     {gateway, created(lease("leader-3"+name, "none")), refused},
+		"what sandboxes trust":                     {gateway, created(configMap(keep.GatewayBundle, v1alpha1.LabelObservations)), refused},
+		"counts without their label":               {gateway, created(configMap("sandkeep-limits-2"+name, "")), refused},
+		"a change of what sandboxes trust":         {gateway, patch(bundle, data), refused},
+		"a label that makes it the gateway's":      {gateway, patch(bundle, tree{"metadata": tree{"labels": tree{v1alpha1.LabelObservations: ""}}}), refused},
+		"the end of what sandboxes trust":          {gateway, remove(bundle), refused},
+		"the Lease of a leader":                    {gateway, patch(election, tree{"spec": tree{"holderIdentity": "me"}}), refused},
+		"a Lease with a leader's name":             {gateway, created(lease("leader-2"+name, v1alpha1.LabelPulse)), refused},
+		"what the gateway saw":                     {gateway, created(configMap("sandkeep-gateway-2"+name, v1alpha1.LabelObservations)), ""},
+		"what the gateway counts":                  {gateway, created(configMap("sandkeep-limits-2"+name, v1alpha1.LabelLimits)), ""},
+		"more of what it counts":                   {gateway, patch(own, tree{"data": tree{"a": "b"}}), ""},
+		"the end of what it counted":               {gateway, remove(own), ""},
+		"its own Lease":                            {gateway, patch(ownLease, tree{"spec": tree{"holderIdentity": "me"}}), ""},
+		"a ConfigMap of the programs, by another":  {everyRight, created(configMap("mine-"+name, "")), ""},
 	})
 }
