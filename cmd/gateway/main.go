@@ -6,12 +6,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
@@ -50,6 +50,7 @@ var version = "unknown"
 type options struct {
 	address, metricsAddress, probeAddress string
 	anyAddress                            bool
+	forbiddenCIDRs                        string
 	zap                                   zap.Options
 }
 
@@ -59,6 +60,8 @@ func main() {
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":9443", "address of the metrics, served by https to who may read them; 0 for none")
 	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	flag.BoolVar(&o.anyAddress, "allow-any-pod-address", false, "do not compare the address of a request with that of its pod, for networks that hide it")
+	flag.StringVar(&o.forbiddenCIDRs, "forbidden-cidrs", "", "addresses at which no provider can be, comma-separated, beside those of the API server and of Sandkeep, which are "+
+		"known: an API server behind another address, a NAT64 prefix of the cluster's own, nodes")
 	o.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
@@ -111,9 +114,11 @@ func cacheOptions() cache.Options {
 	utilruntime.Must(err)
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:           {Label: labels.NewSelector().Add(*ours)},
-			&corev1.Secret{}:        {Namespaces: map[string]cache.Config{v1alpha1.NamespaceKeys: {}}},
-			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{v1alpha1.NamespaceSystem: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelPulse: ""})}}},
+			&corev1.Pod{}:                {Label: labels.NewSelector().Add(*ours)},
+			&corev1.Secret{}:             {Namespaces: map[string]cache.Config{v1alpha1.NamespaceKeys: {}}},
+			&corev1.Service{}:            {Namespaces: ownServices()},
+			&discoveryv1.EndpointSlice{}: {Namespaces: ownServices()},
+			&coordinationv1.Lease{}:      {Namespaces: map[string]cache.Config{v1alpha1.NamespaceSystem: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelPulse: ""})}}},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
 	}
@@ -125,13 +130,14 @@ func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	forbidden, err := ownAddresses(os.Getenv)
+	fixed, err := fixedAddresses(os.Getenv, o.forbiddenCIDRs)
 	if err != nil {
 		return nil, err
 	}
 	realTime := clock.RealClock{}
 	beat := &pulse.Pulse{Cache: mgr.GetClient(), Writer: mgr.GetClient(), Clock: realTime, Pod: os.Getenv("POD_NAME"), UID: types.UID(os.Getenv("POD_UID"))}
 	watched := pulse.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Fresh: beat.Fresh}
+	forbidden := ownAddresses{reader: mgr.GetClient(), fixed: fixed}
 	return &gateway.Server{
 		Address: o.address, Fence: gateway.Remembered(gateway.PolicyFence(watched), realTime),
 		Identity: &identity.Authenticator{
@@ -141,7 +147,7 @@ func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
 		Ledger:   ledger.New(mgr.GetAPIReader(), mgr.GetClient(), realTime),
 		Limits:   limit.New(mgr.GetAPIReader(), mgr.GetClient(), mgr.GetClient(), realTime, os.Getenv("POD_NAME")),
 		Witness:  witness.New(mgr.GetClient(), realTime, os.Getenv("POD_NAME"), types.UID(os.Getenv("POD_UID"))),
-		Recorder: mgr.GetEventRecorder("sandkeep-gateway"), Clock: realTime, Metrics: gateway.NewMetrics(), Forbidden: forbidden, Log: mgr.GetLogger(),
+		Recorder: mgr.GetEventRecorder("sandkeep-gateway"), Clock: realTime, Metrics: gateway.NewMetrics(), Forbidden: forbidden.now, Log: mgr.GetLogger(),
 	}, nil
 }
 
@@ -164,21 +170,4 @@ func reviewer(config *rest.Config) (authenticator.Request, error) {
 		return nil, fmt.Errorf("set up token reviews: %w", err)
 	}
 	return tokens, nil
-}
-
-// ownAddresses are the API server's and the gateway's own: a provider at one of them would be a way around every fence.
-func ownAddresses(getenv func(string) string) ([]netip.Prefix, error) {
-	var list []netip.Prefix
-	for _, name := range []string{"KUBERNETES_SERVICE_HOST", "POD_IP"} {
-		text := getenv(name)
-		if text == "" {
-			continue
-		}
-		address, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, fmt.Errorf("%s is no address: %w", name, err)
-		}
-		list = append(list, netip.PrefixFrom(address, address.BitLen()))
-	}
-	return list, nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -159,32 +158,5 @@ func TestTheGatewaySeesSecretsOfTheKeepOnly(t *testing.T) {
 				t.Errorf("pods with %v", by.Label)
 			}
 		}
-	}
-}
-
-func TestTheGatewayConnectsNeitherToItselfNorToTheAPIServer(t *testing.T) {
-	prefixes := func(texts ...string) (list []netip.Prefix) {
-		for _, text := range texts {
-			list = append(list, netip.MustParsePrefix(text))
-		}
-		return list
-	}
-	cases := map[string]struct {
-		environment map[string]string
-		want        []netip.Prefix
-		err         bool
-	}{
-		"in a cluster":           {map[string]string{"KUBERNETES_SERVICE_HOST": "10.96.0.1", "POD_IP": "10.1.2.3"}, prefixes("10.96.0.1/32", "10.1.2.3/32"), false},
-		"in a cluster of IPv6":   {map[string]string{"KUBERNETES_SERVICE_HOST": "fd00::1", "POD_IP": "fd00::2"}, prefixes("fd00::1/128", "fd00::2/128"), false},
-		"outside":                {nil, nil, false},
-		"with a name in a place": {map[string]string{"POD_IP": "gateway"}, nil, true},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			got, err := ownAddresses(func(name string) string { return c.environment[name] })
-			if diff := cmp.Diff(c.want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" || (err != nil) != c.err {
-				t.Errorf("error %v, addresses (-want +got):\n%s", err, diff)
-			}
-		})
 	}
 }

@@ -141,7 +141,9 @@ func TestAddressesThatNoProviderCanHave(t *testing.T) {
 				kind = "" // whether a resolver takes it for an address differs; that it leads nowhere does not
 			}
 			if c.host == "" && c.private {
-				s.Forbidden = []netip.Prefix{netip.MustParsePrefix(s.upstream.host + "/32")}
+				s.Forbidden = func(context.Context) ([]netip.Prefix, error) {
+					return []netip.Prefix{netip.MustParsePrefix(s.upstream.host + "/32")}, nil
+				}
 			}
 			a := s.post("")
 			if kind != "" {

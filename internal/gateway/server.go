@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,6 +24,7 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/access"
 	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/gateway/dial"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
 	"github.com/sandkeep/sandkeep/internal/gateway/limit"
@@ -74,8 +74,8 @@ type Server struct {
 	Clock clock.WithTicker
 	// Metrics counts what happened.
 	Metrics *Metrics
-	// Forbidden are addresses at which no provider can be.
-	Forbidden []netip.Prefix
+	// Forbidden are addresses at which no provider can be, now.
+	Forbidden dial.Prefixes
 	// Log takes what only an admin can do something about.
 	Log logr.Logger
 

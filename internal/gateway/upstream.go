@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -49,7 +48,7 @@ type upstream struct {
 }
 
 // transport is the way to a provider. One whose endpoint has changed is made anew.
-func (u *upstreams) transport(g grant.Grant, forbidden []netip.Prefix) (*http.Transport, error) {
+func (u *upstreams) transport(g grant.Grant, forbidden dial.Prefixes) (*http.Transport, error) {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
 	have, ok := u.byName[g.Provider.Name]
@@ -61,7 +60,7 @@ func (u *upstreams) transport(g grant.Grant, forbidden []netip.Prefix) (*http.Tr
 		return nil, err
 	}
 	dialer := &dial.Dialer{
-		AllowPrivate: g.Endpoint.AllowPrivate != nil && *g.Endpoint.AllowPrivate, Forbidden: forbidden, Resolver: net.DefaultResolver, Timeout: dialTimeout,
+		AllowPrivate: g.Endpoint.AllowPrivate != nil && *g.Endpoint.AllowPrivate, ForbiddenNow: forbidden, Resolver: net.DefaultResolver, Timeout: dialTimeout,
 	}
 	made := &http.Transport{
 		Proxy: nil, DialContext: dialer.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: true, DisableCompression: true,

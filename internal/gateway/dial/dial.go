@@ -1,11 +1,13 @@
 package dial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -25,12 +27,17 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
+// Prefixes are addresses that change while the gateway runs. An error is that they are not known.
+type Prefixes func(context.Context) ([]netip.Prefix, error)
+
 // Dialer connects to one endpoint of a provider. The zero value connects to public addresses only.
 type Dialer struct {
 	// AllowPrivate lets private and reserved addresses through as well. Local, Metadata, Tunnel and Forbidden ones never are.
 	AllowPrivate bool
 	// Forbidden are never connected to: the addresses of the API server and our own, and, where a cluster has one, its own NAT64 prefix.
 	Forbidden []netip.Prefix
+	// ForbiddenNow are further ones, which are asked for at each dial; nil for none. While they are not known, nothing is dialled.
+	ForbiddenNow Prefixes
 	// Resolver finds addresses. When nil, it is net.DefaultResolver.
 	Resolver Resolver
 	// Timeout bounds a dial with all its attempts. When zero, it is 30 s.
@@ -66,12 +73,13 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	timeout := d.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
+	timeout := cmp.Or(d.Timeout, defaultTimeout)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	d, err = d.informed(ctx)
+	if err != nil {
+		return nil, err
+	}
 	addrs, err := d.resolve(ctx, network, host)
 	if err != nil {
 		return nil, err
@@ -83,6 +91,20 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	}
 	addrs = addrs[:min(len(addrs), maxAttempts)]
 	return d.dialFirst(ctx, max(timeout/time.Duration(len(addrs)), minAttempt), network, host, port, addrs)
+}
+
+// informed is the Dialer that knows what is forbidden now.
+func (d *Dialer) informed(ctx context.Context) (*Dialer, error) {
+	if d.ForbiddenNow == nil {
+		return d, nil
+	}
+	more, err := d.ForbiddenNow(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find out what must not be dialled: %w", err)
+	}
+	informed := *d
+	informed.Forbidden = slices.Concat(d.Forbidden, more)
+	return &informed, nil
 }
 
 // families are the kinds of addresses of the networks that can be dialled.

@@ -347,3 +347,34 @@ func BenchmarkReason(b *testing.B) {
 		}
 	}
 }
+
+// TestWhatIsForbiddenNowIsAskedForAtEachDial: the addresses of pods change while the gateway runs.
+func TestWhatIsForbiddenNowIsAskedForAtEachDial(t *testing.T) {
+	var now []netip.Prefix
+	var unknown error
+	d := &Dialer{
+		AllowPrivate: true, Forbidden: prefixes("10.96.0.1/32"),
+		ForbiddenNow: func(context.Context) ([]netip.Prefix, error) { return now, unknown },
+		connect:      func(context.Context, string, string) (net.Conn, error) { return nil, errReached },
+	}
+	for _, step := range []struct {
+		now     []netip.Prefix
+		unknown error
+		address string
+		reached bool
+	}{
+		{nil, nil, "10.244.0.7:443", true},
+		{prefixes("10.244.0.7/32"), nil, "10.244.0.7:443", false},
+		{prefixes("10.244.0.7/32"), nil, "10.96.0.1:443", false},
+		{prefixes("10.244.0.8/32"), nil, "10.244.0.7:443", true},
+		{nil, errors.New("nobody knows"), "10.244.0.7:443", false},
+	} {
+		now, unknown = step.now, step.unknown
+		_, err := d.DialContext(t.Context(), "tcp", step.address)
+		if errors.Is(err, errReached) != step.reached || err == nil {
+			t.Errorf("%s, while %v is forbidden: %v", step.address, step.now, err)
+		}
+	}
+}
+
+var errReached = errors.New("reached")

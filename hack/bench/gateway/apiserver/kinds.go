@@ -13,9 +13,10 @@ import (
 
 // kinds are what a gateway asks for.
 var kinds = slices.Concat(
-	inGroup("", "v1", true, "pods/Pod", "secrets/Secret", "configmaps/ConfigMap"),
+	inGroup("", "v1", true, "pods/Pod", "secrets/Secret", "configmaps/ConfigMap", "services/Service"),
 	inGroup("", "v1", false, "namespaces/Namespace"),
 	inGroup("coordination.k8s.io", "v1", true, "leases/Lease"),
+	inGroup("discovery.k8s.io", "v1", true, "endpointslices/EndpointSlice"),
 	inGroup("events.k8s.io", "v1", true, "events/Event"),
 	inGroup("authentication.k8s.io", "v1", false, "tokenreviews/TokenReview"),
 	inGroup("authorization.k8s.io", "v1", false, "subjectaccessreviews/SubjectAccessReview"),
