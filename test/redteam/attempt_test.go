@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/test/cluster"
 )
 
@@ -127,7 +128,7 @@ func patchAs(kind types.PatchType, o client.Object, change tree, subresource ...
 		if namespaced, err := a.client.IsObjectNamespaced(o); err != nil {
 			return err
 		} else if namespaced {
-			o.SetNamespace(a.namespace)
+			a.settle(o)
 		} else {
 			o.SetName(a.namespace)
 		}
@@ -147,8 +148,15 @@ func patchAs(kind types.PatchType, o client.Object, change tree, subresource ...
 func remove(o client.Object) deed {
 	return func(a *actor) error {
 		o := o.DeepCopyObject().(client.Object)
-		o.SetNamespace(a.namespace)
+		a.settle(o)
 		return a.client.Delete(a, o)
+	}
+}
+
+// settle puts an object into the namespace of the place, unless it is one of the programs.
+func (p *place) settle(o client.Object) {
+	if o.GetNamespace() != v1alpha1.NamespaceSystem {
+		o.SetNamespace(p.namespace)
 	}
 }
 
