@@ -72,11 +72,12 @@ func main() {
 
 func run(ctx context.Context, o options) error {
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.zap)))
-	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), managerOptions(o))
+	trouble := &pulse.Trouble{}
+	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), managerOptions(o, trouble))
 	if err != nil {
 		return fmt.Errorf("make the gateway: %w", err)
 	}
-	server, err := newServer(mgr, o)
+	server, err := newServer(mgr, o, trouble)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func run(ctx context.Context, o options) error {
 }
 
 // managerOptions elect no leader: every replica serves.
-func managerOptions(o options) ctrl.Options {
+func managerOptions(o options, trouble *pulse.Trouble) ctrl.Options {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
@@ -104,12 +105,12 @@ func managerOptions(o options) ctrl.Options {
 		},
 		HealthProbeBindAddress:  o.probeAddress,
 		GracefulShutdownTimeout: new(gateway.DrainTime + ledger.Interval), // what the last streams used is written after them
-		Cache:                   cacheOptions(),
+		Cache:                   cacheOptions(trouble),
 	}
 }
 
 // cacheOptions keep what the gateway must not know out of its memory: of pods it sees those of Sessions, of Secrets those of the keep.
-func cacheOptions() cache.Options {
+func cacheOptions(trouble *pulse.Trouble) cache.Options {
 	ours, err := labels.NewRequirement(v1alpha1.LabelSession, selection.Exists, nil)
 	utilruntime.Must(err)
 	return cache.Options{
@@ -120,12 +121,13 @@ func cacheOptions() cache.Options {
 			&discoveryv1.EndpointSlice{}: {Namespaces: ownServices()},
 			&coordinationv1.Lease{}:      {Namespaces: map[string]cache.Config{v1alpha1.NamespaceSystem: {LabelSelector: labels.SelectorFromSet(labels.Set{v1alpha1.LabelPulse: ""})}}},
 		},
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform:         cache.TransformStripManagedFields(),
+		DefaultWatchErrorHandler: trouble.WatchFailed,
 	}
 }
 
 // newServer is the gateway over the caches of a manager.
-func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
+func newServer(mgr ctrl.Manager, o options, trouble *pulse.Trouble) (*gateway.Server, error) {
 	tokens, err := reviewer(mgr.GetConfig())
 	if err != nil {
 		return nil, err
@@ -135,7 +137,7 @@ func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
 		return nil, err
 	}
 	realTime := clock.RealClock{}
-	beat := &pulse.Pulse{Cache: mgr.GetClient(), Writer: mgr.GetClient(), Clock: realTime, Pod: os.Getenv("POD_NAME"), UID: types.UID(os.Getenv("POD_UID"))}
+	beat := &pulse.Pulse{Cache: mgr.GetClient(), Writer: mgr.GetClient(), Clock: realTime, Pod: os.Getenv("POD_NAME"), UID: types.UID(os.Getenv("POD_UID")), Trouble: trouble}
 	watched := pulse.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Fresh: beat.Fresh}
 	forbidden := ownAddresses{reader: mgr.GetClient(), fixed: fixed}
 	return &gateway.Server{
@@ -145,7 +147,7 @@ func newServer(mgr ctrl.Manager, o options) (*gateway.Server, error) {
 		},
 		Cache: watched, Live: mgr.GetAPIReader(), Access: access.New(mgr.GetClient(), realTime), Pulse: beat,
 		Ledger:   ledger.New(mgr.GetAPIReader(), mgr.GetClient(), realTime),
-		Limits:   limit.New(mgr.GetAPIReader(), mgr.GetClient(), mgr.GetClient(), realTime, os.Getenv("POD_NAME")),
+		Limits:   limit.New(mgr.GetAPIReader(), watched, mgr.GetClient(), realTime, os.Getenv("POD_NAME")),
 		Witness:  witness.New(mgr.GetClient(), realTime, os.Getenv("POD_NAME"), types.UID(os.Getenv("POD_UID"))),
 		Recorder: mgr.GetEventRecorder("sandkeep-gateway"), Clock: realTime, Metrics: gateway.NewMetrics(), Forbidden: forbidden.now, Log: mgr.GetLogger(),
 	}, nil

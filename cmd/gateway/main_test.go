@@ -25,6 +25,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
+	"github.com/sandkeep/sandkeep/internal/gateway/pulse"
 )
 
 // reviews is an API server that reviews tokens as the real one does: for the audiences that it is asked about, or else for its own.
@@ -137,7 +138,7 @@ func TestTheLastUsageIsWrittenBeforeTheGatewayIsKilled(t *testing.T) {
 	if err := yaml.Unmarshal(text, deployment); err != nil {
 		t.Fatal(err)
 	}
-	stop := *managerOptions(options{}).GracefulShutdownTimeout
+	stop := *managerOptions(options{}, &pulse.Trouble{}).GracefulShutdownTimeout
 	if stop < gateway.DrainTime+ledger.Interval {
 		t.Errorf("the gateway gives up after %s; streams may take %s, and the last write %s", stop, gateway.DrainTime, ledger.Interval)
 	}
@@ -147,7 +148,7 @@ func TestTheLastUsageIsWrittenBeforeTheGatewayIsKilled(t *testing.T) {
 }
 
 func TestTheGatewaySeesSecretsOfTheKeepOnly(t *testing.T) {
-	for kind, by := range cacheOptions().ByObject {
+	for kind, by := range cacheOptions(&pulse.Trouble{}).ByObject {
 		switch kind.(type) {
 		case *corev1.Secret:
 			if _, ok := by.Namespaces[v1alpha1.NamespaceKeys]; !ok || len(by.Namespaces) != 1 {

@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,6 +39,8 @@ type exchange struct {
 	format   meter.Format
 	// allow are the methods of a path that is known, where the request had another one (RFC 9110, section 15.5.6).
 	allow []string
+	// confirmed is when it was last known that the request is permitted.
+	confirmed time.Time
 	// used are the tokens that the answer cost.
 	used int64
 	// upgrade is true for a request to speak WebSocket from here on; answered, once the answer is being counted.
@@ -90,13 +93,16 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	defer s.streams.add(x, cancel)()
+	defer s.streams.add(x, func(why *revokedError) {
+		cancel(why)
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(lastWords)) // an agent that reads nothing would hold it open
+	})()
 	proxy.ServeHTTP(finalOnly{w}, r.WithContext(ctx))
 }
 
 // permit decides about a request: by which credential it is made, and that the provider's description lets it through.
 func (s *Server) permit(r *http.Request, caller identity.Caller, provider, escaped string) (*exchange, *refusal) {
-	x := &exchange{Server: s, caller: caller}
+	x := &exchange{Server: s, caller: caller, confirmed: s.Clock.Now()}
 	world, err := s.world(r.Context(), caller, provider)
 	if err != nil {
 		return x, &refusal{http.StatusServiceUnavailable, "Unavailable", "The API server does not answer; try again", contract.ProviderUnavailable, identity.RetryAfter}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/contract"
 	"github.com/sandkeep/sandkeep/internal/gateway/grant"
+	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 )
 
 const (
@@ -20,12 +22,16 @@ const (
 	recheckTime = 2 * time.Second
 	// liveReads is every how many looks a Secret is read that is not watched.
 	liveReads = 5
+	// confirmTime is how long a request may go on of which nobody can tell whether it is still permitted.
+	confirmTime = time.Minute
+	// lastWords is how long a request that is cut before it was answered has to take its refusal.
+	lastWords = 5 * time.Second
 )
 
 // streams are the requests that are under way. An answer can take minutes, and the permission for it end in the middle.
 type streams struct {
 	mu   sync.Mutex
-	open map[*exchange]context.CancelCauseFunc
+	open map[*exchange]func(*revokedError)
 }
 
 // revokedError is why a request was cut that had been let through.
@@ -33,14 +39,14 @@ type revokedError struct{ refusal }
 
 func (e *revokedError) Error() string { return e.kind + ": " + e.message }
 
-// add has a request cut by cancel once it is not permitted any more, until remove is called.
-func (s *streams) add(x *exchange, cancel context.CancelCauseFunc) (remove func()) {
+// add has a request cut once it is not permitted any more, until remove is called.
+func (s *streams) add(x *exchange, cut func(*revokedError)) (remove func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
-		s.open = map[*exchange]context.CancelCauseFunc{}
+		s.open = map[*exchange]func(*revokedError){}
 	}
-	s.open[x] = cancel
+	s.open[x] = cut
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -72,8 +78,9 @@ func (s *streams) cut(list []*exchange, why *revokedError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range list {
-		if cancel := s.open[x]; cancel != nil {
-			cancel(why)
+		if cut := s.open[x]; cut != nil {
+			cut(why)
+			delete(s.open, x)
 		}
 	}
 }
@@ -96,9 +103,18 @@ func (s *Server) guardStreams(ctx context.Context) {
 func (s *Server) cutRevoked(ctx context.Context, live bool) {
 	for _, group := range s.streams.byPurpose() {
 		x := group[0]
-		why := s.revoked(ctx, x, live)
-		if why == nil {
+		why, known := s.revoked(ctx, x, live)
+		switch now := s.Clock.Now(); {
+		case known && why == nil:
+			for _, x := range group {
+				x.confirmed = now
+			}
 			continue
+		case !known && now.Sub(x.confirmed) < confirmTime:
+			continue
+		case !known:
+			why = &revokedError{refusal{http.StatusServiceUnavailable, "Unconfirmed", fmt.Sprintf(
+				"The API server has not answered for %s whether this is still permitted; try again", confirmTime), contract.ProviderUnavailable, identity.RetryAfter}}
 		}
 		s.streams.cut(group, why)
 		s.Metrics.cut(x.caller.Session, x.grant.Provider.Name, why.kind, len(group))
@@ -106,28 +122,31 @@ func (s *Server) cutRevoked(ctx context.Context, live bool) {
 	}
 }
 
-// revoked says why a request that was let through would not be now; nil while it would, or nobody can tell.
-func (s *Server) revoked(ctx context.Context, x *exchange, live bool) *revokedError {
+// revoked says why a request that was let through would not be now, nil while it would; known is false where nobody can tell.
+func (s *Server) revoked(ctx context.Context, x *exchange, live bool) (why *revokedError, known bool) {
 	caller, turnedAway := s.Identity.Again(ctx, x.caller)
 	if turnedAway != nil {
 		if turnedAway.Status != http.StatusUnauthorized {
-			return nil
+			return nil, false
 		}
-		return &revokedError{refusal{http.StatusUnauthorized, turnedAway.Reason, turnedAway.Message, "", 0}}
+		return &revokedError{refusal{http.StatusUnauthorized, turnedAway.Reason, turnedAway.Message, "", 0}}, true
 	}
 	name := x.grant.Provider.Name
 	world, err := s.world(ctx, caller, name)
 	if err != nil {
-		return nil //nolint:nilerr // nobody can tell
+		return nil, false
 	}
 	g, denied := grant.For(world, name)
 	if denied == nil && (live || g.SecretNamespace == v1alpha1.NamespaceKeys) {
 		_, _, denied = s.keys.read(ctx, s, g)
 	}
-	if denied == nil || denied.Reason == v1alpha1.ReasonCredentialNotReady {
-		return nil
+	switch {
+	case denied == nil:
+		return nil, true
+	case denied.Reason == v1alpha1.ReasonCredentialNotReady:
+		return nil, false
 	}
-	return &revokedError{refusal{http.StatusForbidden, denied.Reason, denied.Message, contract.ProviderAuthenticationFailed, 0}}
+	return &revokedError{refusal{http.StatusForbidden, denied.Reason, denied.Message, contract.ProviderAuthenticationFailed, 0}}, true
 }
 
 // revocation is why the request of a context was cut; nil when it was not, or by its own end.

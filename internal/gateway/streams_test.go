@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 )
@@ -34,7 +36,11 @@ var revocations = map[string]struct {
 		s.credential.Spec.Allow = nil
 		return s.api.Update(ctx, s.credential)
 	}},
-	"the Secret is deleted":   {v1alpha1.ReasonSecretNotFound, func(ctx context.Context, s *stage) error { return s.api.Delete(ctx, s.secret) }},
+	"the Secret is deleted": {v1alpha1.ReasonSecretNotFound, func(ctx context.Context, s *stage) error { return s.api.Delete(ctx, s.secret) }},
+	"the owner may not use the credential any more": {v1alpha1.ReasonCredentialNotAllowed, func(_ context.Context, s *stage) error {
+		s.owners.answer(true, nil)
+		return nil
+	}},
 	"the provider is deleted": {v1alpha1.ReasonProviderNotFound, func(ctx context.Context, s *stage) error { return s.api.Delete(ctx, s.provider) }},
 	"the pod has ended": {"NotLive", func(ctx context.Context, s *stage) error {
 		s.pod.Status.Phase = corev1.PodSucceeded
@@ -90,16 +96,66 @@ func TestRequestThatIsRevokedBeforeItsAnswerIsTold(t *testing.T) {
 	}
 }
 
-func TestNothingIsCutWhileTheAPIServerIsAway(t *testing.T) {
+func TestStreamsThatNobodyCanConfirmAreCutInTime(t *testing.T) {
+	s := newStage(t, unending(true))
+	now := clocktesting.NewFakeClock(time.Now())
+	s.Clock = now
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	open, err := s.agent.Do(s.request(http.MethodPost, messages, "").WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now.Step(time.Hour)
+	s.cutRevoked(t.Context(), true) // it is permitted now, whenever it began
+	s.Cache, s.Identity.Cache, s.Live = away{s.api}, away{s.api}, away{s.api}
+	now.Step(confirmTime - time.Second)
+	s.cutRevoked(t.Context(), true)
+	if events := s.told.list(); len(events) != 0 {
+		t.Errorf("cut while the API server is away for a moment: %v", events)
+	}
+	now.Step(time.Second)
+	s.cutRevoked(t.Context(), true)
+	if got := s.read(open, nil); !got.cut || ctx.Err() != nil {
+		t.Errorf("not cut after %s in which nobody could tell whether it is permitted", confirmTime)
+	}
+	if events := strings.Join(s.told.list(), "\n"); !strings.Contains(events, "Warning Unconfirmed Forward") {
+		t.Errorf("no event: %s", events)
+	}
+}
+
+func TestStreamsAreNotCutByWatchesThatAreBehind(t *testing.T) {
+	s := newStage(t, unending(true))
+	behind := s.objects
+	behind.session = behind.session.DeepCopy()
+	behind.session.Status.PodUID = "the-pod-before"
+	s.Identity.Cache = behind.client()
+	open, err := s.agent.Do(s.request(http.MethodPost, messages, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = open.Body.Close() }()
+	s.cutRevoked(t.Context(), true)
+	if events := s.told.list(); len(events) != 0 {
+		t.Errorf("cut, though the API server knows better: %v", events)
+	}
+}
+
+// TestStreamIsCutOnce also where the agent reads nothing, so that the answer's end cannot be written.
+func TestStreamIsCutOnce(t *testing.T) {
 	s := newStage(t, unending(true))
 	open, err := s.agent.Do(s.request(http.MethodPost, messages, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = open.Body.Close() }()
-	s.Cache, s.Identity.Cache, s.Live = away{s.api}, away{s.api}, away{s.api}
-	s.cutRevoked(t.Context(), true)
-	if events := s.told.list(); len(events) != 0 {
-		t.Errorf("cut: %v", events)
+	if err := s.api.Delete(t.Context(), s.credential); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.cutRevoked(t.Context(), true)
+	}
+	if events := s.told.list(); len(events) != 1 {
+		t.Errorf("%d events, want one: %v", len(events), events)
 	}
 }

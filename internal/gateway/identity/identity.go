@@ -78,16 +78,21 @@ func (a *Authenticator) Identify(r *http.Request) (Caller, *Refused) {
 	if !bound {
 		return Caller{}, &Refused{Status: http.StatusUnauthorized, Reason: ReasonNoPod, Message: "The token is not bound to a pod"}
 	}
-	caller, refused := a.caller(r.Context(), a.Cache, key, uid, r.RemoteAddr)
-	if refused != nil && refused.Reason != ReasonNoAnswer {
-		caller, refused = a.caller(r.Context(), a.Live, key, uid, r.RemoteAddr) // the watches may not have got there yet
-	}
-	return caller, refused
+	return a.known(r.Context(), key, uid, r.RemoteAddr)
 }
 
 // Again says whether a sandbox that proved which one it is may still act for its Session, and knows it as it is now.
 func (a *Authenticator) Again(ctx context.Context, before Caller) (Caller, *Refused) {
-	return a.caller(ctx, a.Cache, client.ObjectKeyFromObject(before.Pod), string(before.Pod.UID), before.Address)
+	return a.known(ctx, client.ObjectKeyFromObject(before.Pod), string(before.Pod.UID), before.Address)
+}
+
+// known looks at what the watches say of a pod, and asks the API server where that speaks against it: they may not have got there yet.
+func (a *Authenticator) known(ctx context.Context, key client.ObjectKey, uid, address string) (Caller, *Refused) {
+	caller, refused := a.caller(ctx, a.Cache, key, uid, address)
+	if refused != nil && refused.Reason != ReasonNoAnswer {
+		return a.caller(ctx, a.Live, key, uid, address)
+	}
+	return caller, refused
 }
 
 // unasked tells an API server that did not answer from one that did not like the token: about the latter, reviewers say no more than a text.

@@ -219,10 +219,10 @@ func (a *account) finish(now time.Time, tokens int64) {
 }
 
 // undo takes back that a request was let through, which was not made.
-func (a *account) undo(now time.Time) {
-	a.finish(now, 0)
+func (a *account) undo() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.inUse-- // idleSince stays: whoever only asks must not keep places from being given back
 	if a.rules.RequestsPerMinute != nil {
 		a.prepaid++
 	}

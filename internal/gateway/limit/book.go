@@ -50,7 +50,7 @@ type Book struct {
 	sweep    time.Time
 }
 
-// New is an empty Book of a replica. Live reads ConfigMaps as they are, and cache Sessions from watches.
+// New is an empty Book of a replica. Live reads the API server, and cache Sessions from watches.
 func New(live, cache client.Reader, writer client.Writer, c clock.WithTicker, replica string) *Book {
 	return &Book{live: live, cache: cache, writer: writer, clock: c, replica: replica, accounts: map[accountKey]*account{}}
 }
@@ -79,7 +79,7 @@ func (b *Book) Enter(ctx context.Context, r Request) (*Pass, *Exceeded, error) {
 		exceeded, err := b.enter(ctx, a, who)
 		if exceeded != nil || err != nil {
 			for _, before := range pass.accounts {
-				before.undo(b.clock.Now())
+				before.undo()
 			}
 			return nil, exceeded, err
 		}
@@ -88,17 +88,17 @@ func (b *Book) Enter(ctx context.Context, r Request) (*Pass, *Exceeded, error) {
 	return pass, nil, nil
 }
 
-// accountsFor are the accounts of a request that have limits: everybody's and the owner's own.
+// accountsFor are the accounts of a request that have limits: first the owner's own, so that whoever exceeds that takes nothing of what is everybody's.
 func (b *Book) accountsFor(r Request) []*account {
 	all, perOwner := rulesOf(r.Limits)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var list []*account
-	if all != (v1alpha1.Limits{}) {
-		list = append(list, b.account(accountKey{credential: r.Credential}, all))
-	}
 	if perOwner != (v1alpha1.Limits{}) {
 		list = append(list, b.account(accountKey{credential: r.Credential, perOwner: true, owner: r.Owner}, perOwner))
+	}
+	if all != (v1alpha1.Limits{}) {
+		list = append(list, b.account(accountKey{credential: r.Credential}, all))
 	}
 	return list
 }
@@ -194,9 +194,7 @@ func (b *Book) discharge(ctx context.Context, a *account) bool {
 	a.mu.Unlock()
 	var ended []string
 	for uid, key := range listed {
-		s := &v1alpha1.Session{}
-		err := b.cache.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, s)
-		if apierrors.IsNotFound(err) || err == nil && (string(s.UID) != uid || finished(s)) {
+		if b.ended(ctx, b.cache, uid, key) && b.ended(ctx, b.live, uid, key) { // a watch may not have seen the beginning yet
 			ended = append(ended, uid)
 		}
 	}
@@ -204,6 +202,12 @@ func (b *Book) discharge(ctx context.Context, a *account) bool {
 	defer a.mu.Unlock()
 	a.known = a.known.without(ended)
 	return len(ended) > 0
+}
+
+func (b *Book) ended(ctx context.Context, reader client.Reader, uid string, key sessionKey) bool {
+	s := &v1alpha1.Session{}
+	err := reader.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, s)
+	return apierrors.IsNotFound(err) || err == nil && (string(s.UID) != uid || finished(s))
 }
 
 // Run tells the other replicas what they have to know, until ctx ends, and then everything that is left.

@@ -357,6 +357,86 @@ func TestRefusedRequestCostsNothing(t *testing.T) {
 	})
 }
 
+// hammer has the owner "greedy" ask by both replicas for a minute, whose own limit is reached.
+func hammer(t *testing.T, books []*Book, r Request) {
+	t.Helper()
+	r.Owner = "greedy"
+	var all sync.WaitGroup
+	for i := range 10 {
+		all.Go(func() {
+			for range 100 {
+				r := r
+				r.Session = sessionNamed(fmt.Sprintf("greedy-%d", i))
+				if _, exceeded, err := books[i%2].Enter(t.Context(), r); err != nil || exceeded == nil {
+					t.Errorf("got %v, %v; want the owner's limit", exceeded, err)
+					return
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestOwnerBeyondTheirLimitTakesNothingFromOthers(t *testing.T) {
+	for name, set := range map[string]func(all, perOwner *v1alpha1.Limits){
+		"requests": func(all, perOwner *v1alpha1.Limits) {
+			all.RequestsPerMinute, perOwner.TokensPerDay = new(int32(10)), new(int64(1))
+		},
+		"concurrent requests": func(all, perOwner *v1alpha1.Limits) {
+			all.ConcurrentRequests, perOwner.TokensPerDay = new(int32(10)), new(int64(1))
+		},
+		"Sessions": func(all, perOwner *v1alpha1.Limits) {
+			all.Sessions, perOwner.TokensPerDay = new(int32(10)), new(int64(1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster()
+				one, _ := c.replica(t, "gateway-0")
+				other, _ := c.replica(t, "gateway-1")
+				r := ask(limits(func(l *v1alpha1.CredentialLimits) {
+					l.PerOwner = &v1alpha1.Limits{}
+					set(&l.Limits, l.PerOwner)
+				}))
+				r.Owner = "greedy"
+				first, exceeded := try(t, one, r)
+				if exceeded != nil {
+					t.Fatal(exceeded)
+				}
+				first.Done(1)
+				time.Sleep(2 * window)
+				hammer(t, []*Book{one, other}, r)
+				r.Owner = "modest"
+				for range 9 {
+					if _, exceeded := try(t, other, r); exceeded != nil {
+						t.Fatalf("%v, after another owner was refused many times", exceeded)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A watch that is behind does not know a Session yet that another replica has let in.
+func TestSessionsKeepTheirPlaceWhenAWatchIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := sessionNamed("first"), sessionNamed("second")
+		c := newCluster(first, second)
+		behind := fake.NewClientBuilder().WithScheme(kinds).Build()
+		b := New(c, behind, c, clock.RealClock{}, "gateway-0")
+		r := ask(limits(func(l *v1alpha1.CredentialLimits) { l.Sessions = new(int32(1)) }))
+		r.Session = first
+		if _, exceeded := try(t, b, r); exceeded != nil {
+			t.Fatal(exceeded)
+		}
+		r.Session = second
+		if _, exceeded := try(t, b, r); exceeded == nil {
+			t.Error("the place of a Session was given away that is at work")
+		}
+	})
+}
+
 func TestCountersSurviveARestart(t *testing.T) {
 	for name, graceful := range map[string]bool{"that was asked for": true, "after a crash": false} {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,8 @@ const (
 	window = time.Minute + claimTime
 	// claimTime is how long a replica may use what it has claimed.
 	claimTime = time.Second
+	// grain is the time whose claims are written as one, with the time of the last: they count a little longer, and are few at any rate.
+	grain = time.Second
 	// holdTime is how long the places of a replica count that has not renewed them: it is gone.
 	holdTime = 30 * time.Second
 	// renewTime is how often a replica renews the places that it holds.
@@ -76,7 +78,12 @@ func (s state) claimed(want, limit int32, now time.Time) (state, int32) {
 	if got <= 0 {
 		return s, 0
 	}
-	s.Requests = append(slices.Clone(s.Requests), claim{now, got})
+	s.Requests = slices.Clone(s.Requests)
+	if last := len(s.Requests) - 1; last >= 0 && s.Requests[last].Time.Truncate(grain).Equal(now.Truncate(grain)) && !now.Before(s.Requests[last].Time) {
+		s.Requests[last] = claim{now, s.Requests[last].Count + got}
+		return s, got
+	}
+	s.Requests = append(s.Requests, claim{now, got})
 	return s, got
 }
 

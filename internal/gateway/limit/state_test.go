@@ -34,3 +34,18 @@ func TestDayEndsAtMidnightUTC(t *testing.T) {
 		t.Errorf("%d tokens on the next day", got)
 	}
 }
+
+func TestClaimsOfASecondAreOne(t *testing.T) {
+	began := time.Date(2026, time.March, 2, 10, 0, 0, 0, time.UTC)
+	s := state{}
+	for i := range 3 * 60 * 100 { // for three minutes, a hundred times a second
+		now := began.Add(time.Duration(i) * 10 * time.Millisecond)
+		s, _ = s.at(now).claimed(1, 1_000_000, now)
+	}
+	if most := int(window/grain) + 1; len(s.Requests) > most {
+		t.Errorf("%d claims are written, want at most %d", len(s.Requests), most)
+	}
+	if n, least := s.requested(), int32(60*100); n < least || n > least+2*100 {
+		t.Errorf("%d requests count, want those of the last minute, %d, and little more", n, least)
+	}
+}

@@ -2,19 +2,24 @@
 // which nothing happens, and permission that has ended would go on.
 //
 // A replica renews a Lease of its own and watches it, by the connection by which it watches everything else. The renewal that came back last
-// says how old the watches can be.
+// says how old the watches can be. A single watch that fails, while the others go on, is told of by its reflector.
 package pulse
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"sync/atomic"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applycoordinationv1 "k8s.io/client-go/applyconfigurations/coordination/v1"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,6 +45,37 @@ type Pulse struct {
 	// Pod and UID are those of the replica.
 	Pod string
 	UID types.UID
+	// Trouble is what reflectors tell.
+	Trouble *Trouble
+}
+
+// troubleTime is how long a watch that failed is taken to be behind: longer than its reflector waits before it tries again, and tells again if it fails
+// (https://pkg.go.dev/k8s.io/client-go/tools/cache#Reflector: 30 s and jitter at most).
+const troubleTime = 75 * time.Second
+
+// Trouble is when a watch last failed.
+type Trouble struct{ last atomic.Pointer[time.Time] }
+
+// WatchFailed is a cache.WatchErrorHandlerWithContext.
+func (t *Trouble) WatchFailed(ctx context.Context, r *cache.Reflector, err error) {
+	cache.DefaultWatchErrorHandler(ctx, r, err)
+	t.note(err)
+}
+
+func (t *Trouble) note(err error) {
+	if !ended(err) {
+		t.last.Store(new(time.Now()))
+	}
+}
+
+// ended is true for a watch that came to its end, as all do, and is begun anew at once.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
+}
+
+func (t *Trouble) recent(now time.Time) bool {
+	last := t.last.Load()
+	return last != nil && now.Sub(*last) < troubleTime
 }
 
 func (p *Pulse) key() client.ObjectKey {
@@ -75,8 +111,11 @@ func (p *Pulse) renew(ctx context.Context) error {
 	return nil
 }
 
-// Fresh is true while watches are no older than MaxAge.
+// Fresh is true while watches are no older than MaxAge, and none has failed lately.
 func (p *Pulse) Fresh(ctx context.Context) bool {
+	if p.Trouble.recent(p.Clock.Now()) {
+		return false
+	}
 	lease := &coordinationv1.Lease{}
 	if err := p.Cache.Get(ctx, p.key(), lease); err != nil || lease.Spec.RenewTime == nil {
 		return false

@@ -3,6 +3,7 @@ package pulse
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,7 +11,9 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,7 +64,7 @@ func TestWatchesThatStandStillAreNotDecidedBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := fake.NewClientBuilder().WithScheme(kinds).Build()
 		w := &watch{WithWatch: api, seen: map[client.ObjectKey]*coordinationv1.Lease{}}
-		p := &Pulse{Cache: w, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid"}
+		p := &Pulse{Cache: w, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{}}
 		if p.Fresh(t.Context()) {
 			t.Error("fresh before the first renewal was seen")
 		}
@@ -104,7 +107,7 @@ func TestRenewalsThatFailAreToldAndTriedAgain(t *testing.T) {
 				return c.Apply(ctx, o, options...)
 			},
 		}).Build()
-		p := &Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid"}
+		p := &Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{}}
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		told := 0
@@ -136,6 +139,37 @@ func TestReaderChooses(t *testing.T) {
 			if found != fresh || (len(list.Items) == 1) != fresh {
 				t.Errorf("found %t, listed %d", found, len(list.Items))
 			}
+		})
+	}
+}
+
+func TestAWatchThatFailsMakesTheOthersDoubtful(t *testing.T) {
+	for name, test := range map[string]struct {
+		err   error
+		fresh bool
+	}{
+		"forbidden":           {apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "", nil), false},
+		"not decoded":         {errors.New("unable to decode an event"), false},
+		"its end":             {io.EOF, true},
+		"too old a beginning": {apierrors.NewResourceExpired("too old resource version"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := fake.NewClientBuilder().WithScheme(kinds).Build()
+				p := &Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{}}
+				ctx, stop := context.WithCancel(t.Context())
+				defer stop()
+				go p.Run(ctx, func(err error) { t.Error(err) })
+				synctest.Wait()
+				p.Trouble.note(test.err)
+				if got := p.Fresh(ctx); got != test.fresh {
+					t.Errorf("fresh %t, want %t", got, test.fresh)
+				}
+				time.Sleep(troubleTime)
+				if !p.Fresh(ctx) {
+					t.Error("not fresh, though it has not failed again")
+				}
+			})
 		})
 	}
 }
