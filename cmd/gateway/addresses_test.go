@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
+	"github.com/sandkeep/sandkeep/internal/gateway/pulse"
 )
 
 func texts(list []netip.Prefix) []string {
@@ -57,7 +58,7 @@ func TestTheGatewayConnectsNeitherToItselfNorToTheAPIServer(t *testing.T) {
 func running() *fake.ClientBuilder {
 	own := metav1.ObjectMeta{Namespace: v1alpha1.NamespaceSystem, Name: "sandkeep-gateway"}
 	kubernetes := metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: apiServer}
-	return fake.NewClientBuilder().WithScheme(managerOptions(options{}).Scheme).WithObjects(
+	return fake.NewClientBuilder().WithScheme(managerOptions(options{}, &pulse.Trouble{}).Scheme).WithObjects(
 		&corev1.Service{ObjectMeta: own, Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.7", ClusterIPs: []string{"10.96.0.7", "fd00::7"}}},
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.NamespaceSystem, Name: "headless"}, Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone}},
 		&corev1.Service{ObjectMeta: kubernetes, Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.1", ClusterIPs: []string{"10.96.0.1"}}},
@@ -88,7 +89,7 @@ func TestWhileOwnAddressesAreNotKnownNoneIsGoodEnough(t *testing.T) {
 
 func TestTheGatewaySeesServicesOfSandkeepAndOfTheAPIServerOnly(t *testing.T) {
 	seen := 0
-	for kind, by := range cacheOptions().ByObject {
+	for kind, by := range cacheOptions(&pulse.Trouble{}).ByObject {
 		switch kind.(type) {
 		case *corev1.Service, *discoveryv1.EndpointSlice:
 			seen++
