@@ -41,6 +41,8 @@ type exchange struct {
 	allow []string
 	// confirmed is when it was last known that the request is permitted.
 	confirmed time.Time
+	// body is that of the request; nil where there is none.
+	body *body
 	// used are the tokens that the answer cost.
 	used int64
 	// upgrade is true for a request to speak WebSocket from here on; answered, once the answer is being counted.
@@ -91,6 +93,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 		Rewrite: x.rewrite, Transport: transport, FlushInterval: -1, ErrorLog: quietLog(),
 		ModifyResponse: x.answer, ErrorHandler: x.failed, BufferPool: &s.buffers,
 	}
+	x.body, _ = r.Body.(*body)
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer s.streams.add(x, func(why *revokedError) {
@@ -208,6 +211,11 @@ func (x *exchange) failed(w http.ResponseWriter, r *http.Request, err error) {
 	if why := revocation(r.Context()); why != nil {
 		x.Metrics.refused(x.caller.Session, x.grant.Provider.Name, why.kind)
 		x.refuse(w, x.format, why.refusal)
+		return
+	}
+	if x.body.gaveUp() {
+		x.Metrics.refused(x.caller.Session, x.grant.Provider.Name, "Stalled")
+		x.refuse(w, x.format, refusal{http.StatusRequestTimeout, "Stalled", "The rest of the request does not come; send it again", "", 0})
 		return
 	}
 	if r.Context().Err() != nil {

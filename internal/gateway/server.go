@@ -4,6 +4,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -83,6 +84,8 @@ type Server struct {
 	buffers   buffers
 	keys      keys
 	streams   streams
+	places    places
+	bodyTime  time.Duration // another than bodyTime, for tests
 	serving   atomic.Bool
 }
 
@@ -173,6 +176,7 @@ func (s *Server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // ServeHTTP answers one request of a sandbox.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer guardBody(w, r, cmp.Or(s.bodyTime, bodyTime))()
 	provider, path, ok := cutProvider(r.RequestURI)
 	if !ok && !slices.Contains(ownPaths, r.URL.Path) {
 		s.refuse(w, meter.Format(""), refusal{http.StatusNotFound, "NotFound", "The gateway has no such path", "", 0})
@@ -191,6 +195,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.turnAway(w, turnedAway)
 		return
 	}
+	leave, room := s.places.take(place{caller.Pod.UID, !ok})
+	if !room {
+		s.crowded(w, r, caller, provider)
+		return
+	}
+	defer leave()
 	switch {
 	case ok:
 		s.forward(w, r, caller, provider, path)
