@@ -18,7 +18,7 @@ const (
 	// GatewayHeartbeat takes a POST every HeartbeatSeconds while a sandbox lives. It is answered with 204.
 	GatewayHeartbeat = "/v1alpha1/session/heartbeat"
 	// GatewayReport takes the Report of a run by POST, once it has ended. It is answered with 204 after what the gateway counted of the run is in
-	// the status of the Session.
+	// the status of the Session. What comes after that is there within the time that usage is written in, however often a run reports its end.
 	GatewayReport = "/v1alpha1/session/report"
 	// GatewayKey takes a KeyRequest by POST, for a credential of the keep that is delivered as Env or File. It is answered with 200 and a Key where there is
 	// one that the sandbox can use and does not have, with 204 where there is none, and with 403 and HeaderFailureClass where the Session must not

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
@@ -222,7 +223,7 @@ func TestWhatIsNoRequestForAKeyIsRefused(t *testing.T) {
 // inUse compares status.credentialsInUse with revisions that were acknowledged.
 func (s *stage) inUse(revisions ...string) {
 	s.t.Helper()
-	if err := s.Ledger.Flush(s.t.Context(), s.session.UID); err != nil {
+	if err := s.Ledger.Flush(s.t.Context(), s.session.UID, uuid.NewUUID()); err != nil {
 		s.t.Fatal(err)
 	}
 	session := &v1alpha1.Session{}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
@@ -292,7 +293,7 @@ func TestAChangedKeyIsUsedByTheNextRequest(t *testing.T) {
 	}
 	s.eventually("the new revision in credentialsInUse", func() bool { // an answer is counted when its end has been read
 		session := &v1alpha1.Session{}
-		if err := errors.Join(s.Ledger.Flush(t.Context(), s.session.UID), s.api.Get(t.Context(), client.ObjectKeyFromObject(s.session), session)); err != nil {
+		if err := errors.Join(s.Ledger.Flush(t.Context(), s.session.UID, uuid.NewUUID()), s.api.Get(t.Context(), client.ObjectKeyFromObject(s.session), session)); err != nil {
 			t.Fatal(err)
 		}
 		got := session.Status.CredentialsInUse

@@ -219,7 +219,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // report writes what is counted of a run that has ended. The report itself is a claim, which the manager takes from the pod.
 func (s *Server) report(w http.ResponseWriter, r *http.Request, caller identity.Caller) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxReport)
-	if err := s.Ledger.Flush(r.Context(), caller.Session.UID); err != nil {
+	if err := s.Ledger.Flush(r.Context(), caller.Session.UID, caller.Pod.UID); err != nil {
 		s.Log.Error(err, "Usage cannot be written at the end of a run; it is kept and tried again")
 		s.refuse(w, meter.Format(""), refusal{http.StatusServiceUnavailable, "Unavailable", "What was counted cannot be written now; try again", "", identity.RetryAfter})
 		return

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
@@ -43,7 +44,7 @@ func (s *stage) uses(want [3]int64) {
 	s.t.Helper()
 	var got [3]int64
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if err := s.Ledger.Flush(s.t.Context(), s.session.UID); err != nil {
+		if err := s.Ledger.Flush(s.t.Context(), s.session.UID, uuid.NewUUID()); err != nil {
 			s.t.Fatal(err)
 		}
 		if got = s.status(); got == want {

@@ -59,7 +59,7 @@ func TestAWriteWithoutAnAnswerCountsOnce(t *testing.T) {
 				}
 				l := s.ledger()
 				l.Add(entry("fix-login"))
-				if err := l.Flush(t.Context(), uid); err == nil {
+				if err := l.Flush(t.Context(), uid, anotherRun()); err == nil {
 					t.Fatal("the first write was answered")
 				}
 				if c.between != nil {
@@ -67,7 +67,7 @@ func TestAWriteWithoutAnAnswerCountsOnce(t *testing.T) {
 				}
 				l.Add(entry("fix-login"))
 				for range 2 { // where the second goes wrong too
-					_ = l.Flush(t.Context(), uid)
+					_ = l.Flush(t.Context(), uid, anotherRun())
 				}
 				if got := s.usage("fix-login"); got != c.want {
 					t.Errorf("usage %v, want %v", got, c.want)
@@ -146,7 +146,7 @@ func TestAWriteThatComesLateCountsOnce(t *testing.T) {
 		})
 		l := s.ledger()
 		l.Add(entry("fix-login"))
-		if err := l.Flush(t.Context(), uid); err == nil {
+		if err := l.Flush(t.Context(), uid, anotherRun()); err == nil {
 			t.Fatal("the first write was answered")
 		}
 		l.Add(entry("fix-login"))

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -123,12 +124,18 @@ func (r *running) stop() {
 	<-r.ended
 }
 
+// flushed is the end of a run: each time another one's.
 func (l *Ledger) flushed(t *testing.T, uid types.UID) {
 	t.Helper()
-	if err := l.Flush(t.Context(), uid); err != nil {
+	if err := l.Flush(t.Context(), uid, anotherRun()); err != nil {
 		t.Fatal(err)
 	}
 }
+
+var runs atomic.Int64
+
+// anotherRun is the UID of a pod that has not been before.
+func anotherRun() types.UID { return types.UID(fmt.Sprintf("run-%d", runs.Add(1))) }
 
 func conflict() error {
 	return apierrors.NewConflict(schema.GroupResource{Resource: "sessions"}, "fix-login", context.Canceled)

@@ -20,7 +20,7 @@ import (
 	applyv1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1/applyconfiguration/api/v1alpha1"
 )
 
-// Interval is the least time between two writes of one Session, but for the one at the end of a run.
+// Interval is the least time between two writes of one Session, but for one at the end of a run.
 const Interval = 30 * time.Second
 
 // Entry is one request that a provider answered.
@@ -73,6 +73,9 @@ type account struct {
 	// unsure are writes that nobody answered; writing guards them.
 	unsure  attempts
 	writing sync.Mutex
+	// ended is the pod whose end was written last, at endWrite; writing guards them too.
+	ended    types.UID
+	endWrite time.Time
 }
 
 // New is an empty Ledger.
@@ -149,9 +152,30 @@ func (l *Ledger) Run(ctx context.Context, failed func(error)) {
 	l.flush(last, l.all(), failed)
 }
 
-// Flush writes what is there of one Session at once: its run has ended.
-func (l *Ledger) Flush(ctx context.Context, uid types.UID) error {
-	return l.write(ctx, uid)
+// Flush writes what is there of one Session at once: its run in a pod has ended. A sandbox could say so again and again; what it uses within an Interval
+// after that was written is written in its turn.
+func (l *Ledger) Flush(ctx context.Context, uid, pod types.UID) error {
+	a := l.account(uid)
+	if a == nil {
+		return nil
+	}
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	now := l.clock.Now()
+	if a.ended == pod && now.Sub(a.endWrite) < Interval {
+		return nil
+	}
+	wrote, err := l.writeHeld(ctx, uid, a)
+	if wrote {
+		a.ended, a.endWrite = pod, now
+	}
+	return err
+}
+
+func (l *Ledger) account(uid types.UID) *account {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.accounts[uid]
 }
 
 // due are the Sessions whose turn it is.
@@ -201,22 +225,25 @@ func (l *Ledger) flush(ctx context.Context, uids []types.UID, failed func(error)
 // tries bounds how often a write is tried again that another writer came before.
 const tries = 5
 
-// write adds what is there of a Session to its status. Two replicas add to the same numbers, so that each write is made for the version that it
-// was computed from.
+// write adds what is there of a Session to its status.
 func (l *Ledger) write(ctx context.Context, uid types.UID) error {
-	l.mutex.Lock()
-	a := l.accounts[uid]
-	l.mutex.Unlock()
+	a := l.account(uid)
 	if a == nil {
 		return nil
 	}
 	a.writing.Lock()
 	defer a.writing.Unlock()
+	_, err := l.writeHeld(ctx, uid, a)
+	return err
+}
+
+// writeHeld is write while a.writing is held; wrote is false where there was nothing to write, or that failed. Two replicas add to the same numbers, so
+// that each write is made for the version that it was computed from.
+func (l *Ledger) writeHeld(ctx context.Context, uid types.UID, a *account) (wrote bool, err error) {
 	sum, ok := l.take(a)
 	if !ok {
-		return nil
+		return false, nil
 	}
-	var err error
 	var unsure attempts
 	for range tries {
 		if unsure, err = l.apply(ctx, uid, sum, a.unsure); !apierrors.IsConflict(err) {
@@ -225,9 +252,9 @@ func (l *Ledger) write(ctx context.Context, uid types.UID) error {
 	}
 	l.settle(a, sum, unsure, err)
 	if err != nil {
-		return fmt.Errorf("write what Session %s used: %w", sum.key, err)
+		return false, fmt.Errorf("write what Session %s used: %w", sum.key, err)
 	}
-	return nil
+	return true, nil
 }
 
 func (l *Ledger) take(a *account) (sum, bool) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
@@ -100,6 +101,59 @@ func TestTheEndOfARunIsWrittenAtOnce(t *testing.T) {
 		l.flushed(t, "nobody's")
 		if got := s.writes.Load(); got != before {
 			t.Errorf("%d writes of nothing", got-before)
+		}
+	})
+}
+
+func TestASandboxThatReportsItsEndAllTheTimeIsWrittenEveryHalfMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, build.Session("fix-login").Obj())
+		l := run(t, s.ledger())
+		defer l.stop()
+		report := func(pod types.UID) {
+			l.Add(entry("fix-login"))
+			if err := l.Flush(t.Context(), uid, pod); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 600 {
+			report("first")
+			time.Sleep(100 * time.Millisecond)
+		}
+		if got := s.writes.Load(); got > 6 {
+			t.Errorf("%d writes in a minute", got)
+		}
+		time.Sleep(Interval)
+		synctest.Wait()
+		if got := s.usage("fix-login"); got != [3]int64{600, 6000, 1800} {
+			t.Errorf("what is left is not written in its turn: %v", got)
+		}
+		report("first")
+		report("second")
+		if got := s.usage("fix-login"); got != [3]int64{602, 6020, 1806} {
+			t.Errorf("the end of the next run is not written at once: %v", got)
+		}
+	})
+}
+
+func TestTheEndOfARunThatCouldNotBeWrittenIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, build.Session("fix-login").Obj())
+		s.fail = func(write bool, n int64) error {
+			if write && n == 1 {
+				return down()
+			}
+			return nil
+		}
+		l := s.ledger()
+		l.Add(entry("fix-login"))
+		for i, want := range []bool{true, false} {
+			if err := l.Flush(t.Context(), uid, "pod"); (err != nil) != want {
+				t.Errorf("report %d: %v", i+1, err)
+			}
+		}
+		if got := s.usage("fix-login"); got != [3]int64{1, 10, 3} {
+			t.Errorf("usage %v", got)
 		}
 	})
 }
@@ -199,7 +253,7 @@ func TestWhatCannotBeWrittenIsKept(t *testing.T) {
 				s.fail = c.fail
 				l := s.ledger()
 				l.Add(entry("fix-login"))
-				if err := l.Flush(t.Context(), uid); (err != nil) != c.err {
+				if err := l.Flush(t.Context(), uid, anotherRun()); (err != nil) != c.err {
 					t.Fatalf("error %v", err)
 				}
 				l.Add(entry("fix-login"))
@@ -257,7 +311,7 @@ func TestAWriteThatFailsAfterAMinuteLosesNothing(t *testing.T) {
 		l := s.ledger()
 		l.Add(entry("fix-login"))
 		flushed := make(chan error)
-		go func() { flushed <- l.Flush(t.Context(), uid) }()
+		go func() { flushed <- l.Flush(t.Context(), uid, anotherRun()) }()
 		synctest.Wait()
 		r := run(t, l)
 		time.Sleep(2*Interval + time.Second)
@@ -304,9 +358,9 @@ func TestReplicasAddUpExactly(t *testing.T) {
 			l := s.ledger()
 			for range requests {
 				l.Add(entry("fix-login"))
-				_ = l.Flush(context.Background(), uid) // what fails is kept
+				_ = l.Flush(context.Background(), uid, anotherRun()) // what fails is kept
 			}
-			for l.Flush(context.Background(), uid) != nil {
+			for l.Flush(context.Background(), uid, anotherRun()) != nil {
 				continue
 			}
 		})
@@ -328,7 +382,7 @@ func TestWritesOfOneLedgerDoNotMeet(t *testing.T) {
 		all.Go(func() {
 			for range 50 {
 				l.Add(entry("fix-login"))
-				if err := l.Flush(t.Context(), uid); err != nil {
+				if err := l.Flush(t.Context(), uid, anotherRun()); err != nil {
 					t.Error(err)
 				}
 			}

@@ -26,7 +26,7 @@ func TestWhatTheEndOfARunCouldNotWriteIsWrittenInItsTurn(t *testing.T) {
 		}
 		l.Add(entry("fix-login"))
 		synctest.Wait()
-		if err := l.Flush(t.Context(), uid); err == nil {
+		if err := l.Flush(t.Context(), uid, anotherRun()); err == nil {
 			t.Fatal("the second write succeeded")
 		}
 		time.Sleep(Interval + time.Second)
