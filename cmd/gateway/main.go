@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -132,6 +134,10 @@ func newServer(mgr ctrl.Manager, o options, trouble *pulse.Trouble) (*gateway.Se
 	if err != nil {
 		return nil, err
 	}
+	screen, err := screened(mgr.GetCache(), tokens, o.anyAddress)
+	if err != nil {
+		return nil, err
+	}
 	fixed, err := fixedAddresses(os.Getenv, o.forbiddenCIDRs)
 	if err != nil {
 		return nil, err
@@ -143,7 +149,7 @@ func newServer(mgr ctrl.Manager, o options, trouble *pulse.Trouble) (*gateway.Se
 	return &gateway.Server{
 		Address: o.address, Fence: gateway.Remembered(gateway.PolicyFence(watched), realTime),
 		Identity: &identity.Authenticator{
-			Tokens: tokens, Cache: watched, Live: mgr.GetAPIReader(), AnyAddress: o.anyAddress,
+			Tokens: screen, Cache: watched, Live: mgr.GetAPIReader(), AnyAddress: o.anyAddress,
 		},
 		Cache: watched, Live: mgr.GetAPIReader(), Access: access.New(mgr.GetClient(), realTime), Pulse: beat,
 		Ledger:   ledger.New(mgr.GetAPIReader(), mgr.GetClient(), realTime),
@@ -153,11 +159,40 @@ func newServer(mgr ctrl.Manager, o options, trouble *pulse.Trouble) (*gateway.Se
 	}, nil
 }
 
+// Of addresses that no watched pod has, so many requests a second are looked at, and so many at once after a time of silence: pods are there before the
+// watch tells of them.
+const (
+	unknownRate  = 50
+	unknownBurst = 100
+)
+
+// screened keeps from the API server what is no request of a sandbox.
+func screened(watch cache.Cache, tokens authenticator.Request, anyAddress bool) (*identity.Screen, error) {
+	screen := &identity.Screen{Tokens: tokens, Unknown: flowcontrol.NewTokenBucketPassiveRateLimiter(unknownRate, unknownBurst).TryAccept}
+	if anyAddress {
+		return screen, nil
+	}
+	screen.Known = &identity.Addresses{}
+	pods, err := watch.GetInformer(context.Background(), &corev1.Pod{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("watch the addresses of pods: %w", err)
+	}
+	if _, err := pods.AddEventHandler(screen.Known); err != nil {
+		return nil, fmt.Errorf("watch the addresses of pods: %w", err)
+	}
+	return screen, nil
+}
+
+// maxReviews is how many tokens the API server is asked about at a time.
+const maxReviews = 32
+
 // reviewTime is how long the API server's answer about a token counts. That a pod has ended shows sooner, in its own status.
 const reviewTime = time.Minute
 
 // reviewer asks the API server about tokens for the gateway.
 func reviewer(config *rest.Config) (authenticator.Request, error) {
+	config = rest.CopyConfig(config)
+	config.Wrap(func(transport http.RoundTripper) http.RoundTripper { return identity.AtMost(maxReviews, transport) })
 	c, err := authenticationclient.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make a client for token reviews: %w", err)

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,7 +19,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/yaml"
 
@@ -68,7 +75,7 @@ func sandboxes(t *testing.T, api http.Handler) *identity.Authenticator {
 	t.Helper()
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
-	tokens, err := reviewer(&rest.Config{Host: server.URL})
+	tokens, err := reviewer(&rest.Config{Host: server.URL, QPS: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +133,94 @@ func TestI3TokensAreReviewedForTheGatewayOnly(t *testing.T) {
 				t.Errorf("asked %d times for one token", len(api.asked))
 			}
 		})
+	}
+}
+
+// held is an API server that answers no review until it is told to.
+type held struct {
+	arrived, release chan struct{}
+}
+
+func (h *held) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.arrived <- struct{}{}
+	<-h.release
+	(&reviews{}).ServeHTTP(w, r)
+}
+
+func TestFewTokensAreReviewedAtATime(t *testing.T) {
+	const callers = maxReviews + 8
+	api := &held{make(chan struct{}, callers), make(chan struct{})}
+	a := sandboxes(t, api)
+	answered := make(chan *identity.Refused, callers)
+	for i := range callers {
+		go func() {
+			r := httptest.NewRequest(http.MethodPost, "/", nil)
+			r.Header.Set("Authorization", fmt.Sprintf("Bearer bogus-%d", i))
+			_, refused := a.Identify(r)
+			answered <- refused
+		}()
+	}
+	for range maxReviews {
+		<-api.arrived
+	}
+	select {
+	case <-api.arrived:
+		t.Errorf("more than %d reviews are under way", maxReviews)
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(api.release)
+	for range callers {
+		if refused := <-answered; refused == nil || refused.Reason != identity.ReasonToken {
+			t.Errorf("got %v, want that the token is not valid", refused)
+		}
+	}
+}
+
+// informers is a cache that tells of one pod.
+type informers struct {
+	cache.Cache
+	cache.Informer
+	pod *corev1.Pod
+}
+
+func (i informers) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
+	return i, nil
+}
+
+func (i informers) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	h.OnAdd(i.pod, true)
+	return nil, nil
+}
+
+func TestAFloodFromAPodThatIsNoSandboxDoesNotReachTheAPIServer(t *testing.T) {
+	watch := informers{pod: &corev1.Pod{Status: corev1.PodStatus{PodIPs: []corev1.PodIP{{IP: "10.1.2.3"}}}}}
+	asked := map[string]int{}
+	tokens := authenticator.RequestFunc(func(r *http.Request) (*authenticator.Response, bool, error) {
+		asked[r.RemoteAddr]++
+		return nil, false, nil
+	})
+	claims := base64.RawURLEncoding.EncodeToString([]byte(`{"aud":["` + v1alpha1.TokenAudience + `"]}`))
+	for _, anyAddress := range []bool{false, true} {
+		clear(asked)
+		screen, err := screened(watch, tokens, anyAddress)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const flood = 1000
+		for _, address := range []string{"10.6.6.6:1", "10.1.2.3:1"} {
+			for range flood {
+				r := httptest.NewRequest(http.MethodPost, "/", nil)
+				r.RemoteAddr = address
+				r.Header.Set("Authorization", "Bearer x."+claims+".x")
+				_, _, _ = screen.AuthenticateRequest(r)
+			}
+		}
+		if n := asked["10.6.6.6:1"]; (n == flood) != anyAddress || n == 0 {
+			t.Errorf("any address %t: asked about %d of %d tokens from a pod that is no sandbox", anyAddress, n, flood)
+		}
+		if n := asked["10.1.2.3:1"]; n != flood {
+			t.Errorf("any address %t: asked about %d of %d tokens from a sandbox", anyAddress, n, flood)
+		}
 	}
 }
 

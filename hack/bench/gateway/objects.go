@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/rand"
-	"encoding/hex"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -146,9 +146,10 @@ func aSandbox(i int, p *v1alpha1.APIProvider) (*v1alpha1.Session, *corev1.Pod) {
 	return s, pod
 }
 
-// newToken looks like the token of a pod.
+// newToken looks like the token of a pod for the gateway.
 func newToken() string {
 	random := make([]byte, tokenSize/2)
 	_, _ = rand.Read(random) // it never fails
-	return hex.EncodeToString(random)
+	part := base64.RawURLEncoding.EncodeToString
+	return part([]byte(`{"alg":"RS256"}`)) + "." + part([]byte(`{"aud":["`+v1alpha1.TokenAudience+`"]}`)) + "." + part(random)
 }

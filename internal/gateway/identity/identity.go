@@ -69,6 +69,8 @@ func (a *Authenticator) Identify(r *http.Request) (Caller, *Refused) {
 	asked := r.WithContext(authenticator.WithAudiences(r.Context(), authenticator.Audiences{v1alpha1.TokenAudience}))
 	answer, ok, err := a.Tokens.AuthenticateRequest(asked)
 	switch {
+	case errors.Is(err, errUnknown):
+		return Caller{}, &Refused{Status: http.StatusServiceUnavailable, Reason: ReasonNotYet, Message: "No sandbox is known at the address of the request yet; try again"}
 	case unasked(err):
 		return Caller{}, noAnswer(err)
 	case err != nil || !ok || !slices.Contains(answer.Audiences, v1alpha1.TokenAudience):
