@@ -106,7 +106,7 @@ func managerOptions(o options, trouble *pulse.Trouble) ctrl.Options {
 			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
 		},
 		HealthProbeBindAddress:  o.probeAddress,
-		GracefulShutdownTimeout: new(gateway.DrainTime + ledger.Interval), // what the last streams used is written after them
+		GracefulShutdownTimeout: new(gateway.DrainTime + gateway.CutTime + ledger.Interval), // what the last streams used is written after them
 		Cache:                   cacheOptions(trouble),
 	}
 }

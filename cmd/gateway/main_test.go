@@ -234,8 +234,8 @@ func TestTheLastUsageIsWrittenBeforeTheGatewayIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := *managerOptions(options{}, &pulse.Trouble{}).GracefulShutdownTimeout
-	if stop < gateway.DrainTime+ledger.Interval {
-		t.Errorf("the gateway gives up after %s; streams may take %s, and the last write %s", stop, gateway.DrainTime, ledger.Interval)
+	if stop < gateway.DrainTime+gateway.CutTime+ledger.Interval {
+		t.Errorf("the gateway gives up after %s; streams may take %s, and the last write %s", stop, gateway.DrainTime+gateway.CutTime, ledger.Interval)
 	}
 	if grace := time.Duration(*deployment.Spec.Template.Spec.TerminationGracePeriodSeconds) * time.Second; grace <= stop {
 		t.Errorf("the kubelet kills it after %s, before it gives up after %s", grace, stop)

@@ -62,7 +62,7 @@ func (x *exchange) answer(r *http.Response) error {
 	x.answered = true
 	checked := x.detector.Reader(r.Body, x.echoed)
 	body := &counted{ReadCloser: checked, answer: r, meter: meter.New(x.format, contentType), done: func(u meter.Usage) { x.count(r.StatusCode, u) }}
-	r.Body = body
+	r.Body, x.settle = body, body.finish
 	if upgraded != nil {
 		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{webSocket}
 		r.Body = struct {

@@ -43,8 +43,9 @@ type exchange struct {
 	confirmed time.Time
 	// body is that of the request; nil where there is none.
 	body *body
-	// used are the tokens that the answer cost.
-	used int64
+	// used are the tokens that the answer cost, once settle has returned: of a WebSocket, somebody may still be counting when the exchange ends.
+	used   int64
+	settle func()
 	// upgrade is true for a request to speak WebSocket from here on; answered, once the answer is being counted.
 	upgrade, answered bool
 }
@@ -84,7 +85,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 		s.refuse(w, x.format, *refused)
 		return
 	}
-	defer func() { pass.Done(x.used) }()
+	defer func() { x.settle(); pass.Done(x.used) }()
 	// Else net/http drops some of a request that is still coming in when the answer begins (https://pkg.go.dev/net/http#ResponseController).
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
 		s.Log.V(1).Info("Answers wait for the end of requests", "protocol", r.Proto)
@@ -105,7 +106,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 
 // permit decides about a request: by which credential it is made, and that the provider's description lets it through.
 func (s *Server) permit(r *http.Request, caller identity.Caller, provider, escaped string) (*exchange, *refusal) {
-	x := &exchange{Server: s, caller: caller, confirmed: s.Clock.Now()}
+	x := &exchange{Server: s, caller: caller, confirmed: s.Clock.Now(), settle: func() {}}
 	world, err := s.world(r.Context(), caller, provider)
 	if err != nil {
 		return x, &refusal{http.StatusServiceUnavailable, "Unavailable", "The API server does not answer; try again", contract.ProviderUnavailable, identity.RetryAfter}
@@ -119,6 +120,9 @@ func (s *Server) permit(r *http.Request, caller identity.Caller, provider, escap
 	}
 	x.grant = g
 	if refused := x.matchRoute(r.Method, escaped); refused != nil {
+		return x, refused
+	}
+	if refused := x.uncountable(r.Header.Get("Upgrade")); refused != nil {
 		return x, refused
 	}
 	if x.key, x.revision, denied = s.keys.read(r.Context(), s, g); denied != nil {
@@ -188,6 +192,22 @@ func (x *exchange) matchRoute(method, escaped string) *refusal {
 		return &refusal{http.StatusNotFound, "NotFound", fmt.Sprintf(
 			"Provider %q has no route for this path; ask an admin to add it to spec.routes of the APIProvider", x.grant.Provider.Name), "", 0}
 	}
+}
+
+// uncountable refuses WebSockets where somebody wants to know what is used, or limits it: within their frames, nobody counts.
+func (x *exchange) uncountable(upgrade string) *refusal {
+	name := x.grant.Provider.Name
+	switch {
+	case !strings.EqualFold(upgrade, webSocket):
+		return nil
+	case x.format != "":
+		return &refusal{http.StatusNotImplemented, "UpgradeRefused", fmt.Sprintf(
+			"What is used of provider %q is counted, which cannot be done within a WebSocket; use its API by HTTP requests", name), "", 0}
+	case x.grant.Limits != nil:
+		return &refusal{http.StatusNotImplemented, "UpgradeRefused", fmt.Sprintf(
+			"%s %q has limits, which cannot be kept within a WebSocket; use the API of provider %q by HTTP requests", x.grant.Ref.Kind, x.grant.Ref.Name, name), "", 0}
+	}
+	return nil
 }
 
 // rewrite makes the request to the provider from that of the sandbox: nothing that the sandbox says decides where it goes or who pays.

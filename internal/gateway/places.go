@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -28,6 +29,7 @@ type place struct {
 type places struct {
 	mu    sync.Mutex
 	taken map[place]int
+	empty chan struct{} // closed when the last one leaves; nil while nobody waits for that
 }
 
 // take is false where there is no place left. Leave gives a place back.
@@ -49,6 +51,30 @@ func (p *places) leave(at place) {
 	defer p.mu.Unlock()
 	if p.taken[at]--; p.taken[at] == 0 {
 		delete(p.taken, at)
+	}
+	if len(p.taken) == 0 && p.empty != nil {
+		close(p.empty)
+		p.empty = nil
+	}
+}
+
+// left waits until all places have been left, or ctx ends.
+func (p *places) left(ctx context.Context) error {
+	p.mu.Lock()
+	if len(p.taken) == 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	if p.empty == nil {
+		p.empty = make(chan struct{})
+	}
+	empty := p.empty
+	p.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

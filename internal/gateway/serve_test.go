@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +198,66 @@ func TestAGatewayThatStopsLetsStreamsEnd(t *testing.T) {
 			s.stored([3]int64{1, 125, 15})
 		})
 	}
+}
+
+// webSocket is an open one, to a gateway that is then told to stop.
+func (g *serving) webSocket(a *authority) (net.Conn, *bufio.Reader) {
+	g.t.Helper()
+	conn, err := tls.Dial("tcp", g.Address, &tls.Config{RootCAs: a.pool(), ServerName: gatewayName, NextProtos: []string{"http/1.1"}})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	reader, answer := g.upgrade(conn, "websocket")
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		g.t.Fatal(answer.Status)
+	}
+	g.stop()
+	g.eventually("that new connections are refused", func() bool {
+		conn, err := net.Dial("tcp", g.Address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	return conn, reader
+}
+
+func TestAGatewayThatStopsLetsWebSocketsEnd(t *testing.T) {
+	s := newStage(t, switching(parrot), uncounted)
+	a := newAuthority(t)
+	s.certified(a, true)
+	g := s.start()
+	conn, reader := g.webSocket(a)
+	select {
+	case err := <-g.ended:
+		t.Fatalf("it stopped beside an open WebSocket: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	_, _ = io.WriteString(conn, "still here\n")
+	if got, err := reader.ReadString('\n'); got != "still here\n" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	_ = conn.Close()
+	if err := <-g.ended; err != nil {
+		t.Error(err)
+	}
+	s.stored([3]int64{1, 0, 0})
+}
+
+func TestWebSocketsThatGoOnAreCutAndCounted(t *testing.T) {
+	s := newStage(t, switching(parrot), uncounted)
+	s.drainTime = 100 * time.Millisecond
+	a := newAuthority(t)
+	s.certified(a, true)
+	g := s.start()
+	_, reader := g.webSocket(a)
+	if rest, err := io.ReadAll(reader); len(rest) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the WebSocket goes on: %q, %v", rest, err)
+	}
+	if err := <-g.ended; err == nil || !strings.Contains(err.Error(), "streams were cut") {
+		t.Errorf("error %v", err)
+	}
+	s.stored([3]int64{1, 0, 0})
 }
 
 func TestAnAddressThatIsTakenEndsTheGateway(t *testing.T) {

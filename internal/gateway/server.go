@@ -39,6 +39,9 @@ import (
 // DrainTime is how long the streams that are under way may take to end when the gateway stops.
 const DrainTime = 5 * time.Minute
 
+// CutTime is how long those take at most that are cut then: they are still counted.
+const CutTime = 5 * time.Second
+
 // Bounds of what callers may send outside the bodies of requests to providers.
 const (
 	maxHeader     = 64 << 10
@@ -85,8 +88,10 @@ type Server struct {
 	keys      keys
 	streams   streams
 	places    places
-	bodyTime  time.Duration // another than bodyTime, for tests
 	serving   atomic.Bool
+
+	// Times other than those of the constants, for tests.
+	bodyTime, drainTime time.Duration
 }
 
 // reasonPolicyMissing is the kind of the answers that are given while the admission policies are not in force.
@@ -123,15 +128,17 @@ func (s *Server) Start(ctx context.Context) error {
 	counted.Go(func() { s.guardStreams(counting) })
 	counted.Go(func() { s.scout(ctx) })
 	defer func() { stopCounting(); counted.Wait() }()
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		HTTP2:       &http.HTTP2Config{MaxReadFrameSize: maxFrame},
 		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.certificate, NextProtos: []string{"h2", "http/1.1"}},
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    quietLog(),
 	}
 	drained := make(chan error, 1)
-	context.AfterFunc(ctx, func() { drained <- s.drain(context.WithoutCancel(ctx), server) })
+	context.AfterFunc(ctx, func() { drained <- s.drain(context.WithoutCancel(ctx), server, cut) })
 	s.serving.Store(true)
 	err = server.ServeTLS(listener, "", "")
 	if !errors.Is(err, http.ErrServerClosed) {
@@ -140,15 +147,23 @@ func (s *Server) Start(ctx context.Context) error {
 	return <-drained
 }
 
-// drain lets the streams end that are under way.
-func (s *Server) drain(ctx context.Context, server *http.Server) error {
+// drain lets the streams end that are under way, and cuts them after DrainTime. Shutdown knows nothing of connections that were handed over to WebSockets.
+func (s *Server) drain(ctx context.Context, server *http.Server, cut context.CancelFunc) error {
 	s.serving.Store(false)
-	ctx, cancel := context.WithTimeout(ctx, DrainTime)
+	waiting, cancel := context.WithTimeout(ctx, cmp.Or(s.drainTime, DrainTime))
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("streams were cut after %s: %w", DrainTime, err), server.Close())
+	err := server.Shutdown(waiting)
+	if err == nil {
+		err = s.places.left(waiting)
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	cut()
+	last, cancelLast := context.WithTimeout(ctx, CutTime)
+	defer cancelLast()
+	_ = s.places.left(last) // what is still there then is not counted
+	return errors.Join(fmt.Errorf("streams were cut after %s: %w", DrainTime, err), server.Close())
 }
 
 // Ready reports that sandboxes can be served: there is a certificate, and the gateway is not on its way out.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/contract"
 )
 
@@ -24,6 +25,13 @@ func (s *stage) talk(protocol string, more ...string) (net.Conn, *bufio.Reader, 
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	reader, answer := s.upgrade(conn, protocol, more...)
+	return conn, reader, answer
+}
+
+// upgrade asks for another protocol on a connection.
+func (s *stage) upgrade(conn net.Conn, protocol string, more ...string) (*bufio.Reader, *http.Response) {
+	s.t.Helper()
 	s.t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		s.t.Fatal(err)
@@ -37,8 +45,11 @@ func (s *stage) talk(protocol string, more ...string) (net.Conn, *bufio.Reader, 
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return conn, reader, answer
+	return reader, answer
 }
+
+// uncounted has a provider whose answers nobody counts: only these may be WebSockets.
+func uncounted(o *objects) { o.provider.Spec.Usage = "" }
 
 // switching changes the protocol, and hands the connection over; header lines are added to its answer.
 func switching(then func(net.Conn, *bufio.ReadWriter), header ...string) http.HandlerFunc {
@@ -63,7 +74,7 @@ func switching(then func(net.Conn, *bufio.ReadWriter), header ...string) http.Ha
 func parrot(conn net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(conn, rw) }
 
 func TestAWebSocketPassesBytesBothWays(t *testing.T) {
-	s := newStage(t, switching(parrot, "Sec-WebSocket-Accept: x", "Set-Cookie: a=b", "Sandkeep-Failure-Class: x", "Alt-Svc: h3"))
+	s := newStage(t, switching(parrot, "Sec-WebSocket-Accept: x", "Set-Cookie: a=b", "Sandkeep-Failure-Class: x", "Alt-Svc: h3"), uncounted)
 	conn, reader, answer := s.talk("websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA==", "Sec-WebSocket-Extensions: permessage-deflate", "X-Api-Key: stolen")
 	want := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Accept": {"x"}}
 	if diff := cmp.Diff(want, answer.Header); diff != "" || answer.StatusCode != http.StatusSwitchingProtocols {
@@ -92,7 +103,7 @@ func TestI2AWebSocketThatSaysTheKeyIsCut(t *testing.T) {
 		_, _ = rw.ReadString('\n')
 		_, _ = io.WriteString(conn, "\x81\x3d"+canary)
 		_, _ = io.Copy(io.Discard, rw) // until the gateway hangs up
-	}))
+	}), uncounted)
 	conn, reader, _ := s.talk("websocket")
 	if got, err := reader.ReadString('\n'); err != nil || got != "\x81\x05hello\n" {
 		t.Fatalf("got %q, %v", got, err)
@@ -108,7 +119,7 @@ func TestI2AWebSocketThatSaysTheKeyIsCut(t *testing.T) {
 func TestNoProtocolButWebSocketPasses(t *testing.T) {
 	for _, protocol := range []string{"h2c", "TLS/1.2", "websocket, h2c", "spdy/3.1"} {
 		t.Run(protocol, func(t *testing.T) {
-			s := newStage(t, switching(parrot))
+			s := newStage(t, switching(parrot), uncounted)
 			_, _, answer := s.talk(protocol)
 			if answer.StatusCode != http.StatusUpgradeRequired || strings.Contains(s.upstream.requests()[0], "Upgrade:") {
 				t.Errorf("%s; the provider saw\n%s", answer.Status, s.upstream.requests()[0])
@@ -129,7 +140,7 @@ func TestAnUpgradeThatNobodyCanLookAtIsWithheld(t *testing.T) {
 			s := newStage(t, switching(func(_ net.Conn, rw *bufio.ReadWriter) {
 				_, _ = io.Copy(io.Discard, rw)
 				close(left)
-			}, c.header))
+			}, c.header), uncounted)
 			_, _, answer := s.talk(c.protocol)
 			if answer.StatusCode != http.StatusBadGateway || answer.Header.Get(contract.HeaderFailureClass) == "" {
 				t.Errorf("%s", answer.Status)
@@ -139,6 +150,32 @@ func TestAnUpgradeThatNobodyCanLookAtIsWithheld(t *testing.T) {
 			case <-time.After(patience):
 				t.Error("the connection to the provider stays open")
 			}
+		})
+	}
+}
+
+func TestNoWebSocketWhereUsageIsCountedOrLimited(t *testing.T) {
+	cases := map[string]struct {
+		change func(*objects)
+		want   string
+	}{
+		"usage is counted": {func(*objects) {}, `"message":"What is used of provider \"anthropic\" is counted`},
+		"the credential has limits": {func(o *objects) {
+			uncounted(o)
+			limited(func(l *v1alpha1.CredentialLimits) { l.TokensPerDay = new(int64(1000)) })(o)
+		}, `ClusterCredential \"shared\" has limits, which cannot be kept`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, switching(parrot), c.change)
+			_, _, answer := s.talk("WebSocket")
+			if got := s.read(answer, nil); got.StatusCode != http.StatusNotImplemented || !strings.Contains(got.body, c.want) {
+				t.Errorf("got %s %s", got.Status, got.body)
+			}
+			if n := len(s.upstream.requests()); n != 0 {
+				t.Errorf("%d requests reached the provider", n)
+			}
+			s.counts("refusals_total{class=opencode,namespace=team-a,provider=anthropic,reason=UpgradeRefused,} 1")
 		})
 	}
 }
