@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -58,7 +59,7 @@ func TestTheGatewayConnectsNeitherToItselfNorToTheAPIServer(t *testing.T) {
 func running() *fake.ClientBuilder {
 	own := metav1.ObjectMeta{Namespace: v1alpha1.NamespaceSystem, Name: "sandkeep-gateway"}
 	kubernetes := metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: apiServer}
-	return fake.NewClientBuilder().WithScheme(managerOptions(options{}, &pulse.Trouble{}).Scheme).WithObjects(
+	return fake.NewClientBuilder().WithScheme(managerOptions(options{}, &pulse.Trouble{Clock: clock.RealClock{}}).Scheme).WithObjects(
 		&corev1.Service{ObjectMeta: own, Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.7", ClusterIPs: []string{"10.96.0.7", "fd00::7"}}},
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.NamespaceSystem, Name: "headless"}, Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone}},
 		&corev1.Service{ObjectMeta: kubernetes, Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.1", ClusterIPs: []string{"10.96.0.1"}}},
@@ -89,7 +90,7 @@ func TestWhileOwnAddressesAreNotKnownNoneIsGoodEnough(t *testing.T) {
 
 func TestTheGatewaySeesServicesOfSandkeepAndOfTheAPIServerOnly(t *testing.T) {
 	seen := 0
-	for kind, by := range cacheOptions(&pulse.Trouble{}).ByObject {
+	for kind, by := range cacheOptions(&pulse.Trouble{Clock: clock.RealClock{}}).ByObject {
 		switch kind.(type) {
 		case *corev1.Service, *discoveryv1.EndpointSlice:
 			seen++

@@ -74,7 +74,7 @@ func main() {
 
 func run(ctx context.Context, o options) error {
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.zap)))
-	trouble := &pulse.Trouble{}
+	trouble := &pulse.Trouble{Clock: clock.RealClock{}}
 	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), managerOptions(o, trouble))
 	if err != nil {
 		return fmt.Errorf("make the gateway: %w", err)

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -233,7 +234,7 @@ func TestTheLastUsageIsWrittenBeforeTheGatewayIsKilled(t *testing.T) {
 	if err := yaml.Unmarshal(text, deployment); err != nil {
 		t.Fatal(err)
 	}
-	stop := *managerOptions(options{}, &pulse.Trouble{}).GracefulShutdownTimeout
+	stop := *managerOptions(options{}, &pulse.Trouble{Clock: clock.RealClock{}}).GracefulShutdownTimeout
 	if stop < gateway.DrainTime+gateway.CutTime+ledger.Interval {
 		t.Errorf("the gateway gives up after %s; streams may take %s, and the last write %s", stop, gateway.DrainTime+gateway.CutTime, ledger.Interval)
 	}
@@ -243,7 +244,7 @@ func TestTheLastUsageIsWrittenBeforeTheGatewayIsKilled(t *testing.T) {
 }
 
 func TestTheGatewaySeesSecretsOfTheKeepOnly(t *testing.T) {
-	for kind, by := range cacheOptions(&pulse.Trouble{}).ByObject {
+	for kind, by := range cacheOptions(&pulse.Trouble{Clock: clock.RealClock{}}).ByObject {
 		switch kind.(type) {
 		case *corev1.Secret:
 			if _, ok := by.Namespaces[v1alpha1.NamespaceKeys]; !ok || len(by.Namespaces) != 1 {

@@ -222,7 +222,7 @@ func stageWith(t *testing.T, upstream *upstreamServer, changes ...func(*objects)
 		Fence:    func(context.Context) error { return nil },
 		Identity: &identity.Authenticator{Tokens: authenticator.RequestFunc(tokens), Cache: api, Live: api},
 		Cache:    api, Live: api, Access: owners, Ledger: ledger.New(api, api, clock.RealClock{}), Limits: limit.New(api, api, api, clock.RealClock{}, "gateway"),
-		Pulse:   &pulse.Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway", UID: "uid", Trouble: &pulse.Trouble{}},
+		Pulse:   &pulse.Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway", UID: "uid", Trouble: &pulse.Trouble{Clock: clock.RealClock{}}},
 		Witness: witness.New(api, clock.RealClock{}, "gateway", "uid"), Recorder: told, Clock: clock.RealClock{}, Metrics: NewMetrics(),
 		Log: funcr.New(told.log, funcr.Options{}),
 	}}

@@ -99,7 +99,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 	defer cancel(nil)
 	defer s.streams.add(x, func(why *revokedError) {
 		cancel(why)
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(lastWords)) // an agent that reads nothing would hold it open
+		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(lastWords)) // an agent that reads nothing would hold it open
 	})()
 	proxy.ServeHTTP(finalOnly{w}, r.WithContext(ctx))
 }

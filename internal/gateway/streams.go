@@ -134,7 +134,7 @@ func (s *Server) revoked(ctx context.Context, x *exchange, live bool) (why *revo
 	name := x.grant.Provider.Name
 	world, err := s.world(ctx, caller, name)
 	if err != nil {
-		return nil, false
+		return nil, false //nolint:nilerr // nobody can tell
 	}
 	g, denied := grant.For(world, name)
 	if denied == nil && (live || g.SecretNamespace == v1alpha1.NamespaceKeys) {

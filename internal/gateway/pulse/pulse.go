@@ -54,7 +54,11 @@ type Pulse struct {
 const troubleTime = 75 * time.Second
 
 // Trouble is when a watch last failed.
-type Trouble struct{ last atomic.Pointer[time.Time] }
+type Trouble struct {
+	// Clock is the time.
+	Clock clock.PassiveClock
+	last  atomic.Pointer[time.Time]
+}
 
 // WatchFailed is a cache.WatchErrorHandlerWithContext.
 func (t *Trouble) WatchFailed(ctx context.Context, r *cache.Reflector, err error) {
@@ -64,7 +68,7 @@ func (t *Trouble) WatchFailed(ctx context.Context, r *cache.Reflector, err error
 
 func (t *Trouble) note(err error) {
 	if !ended(err) {
-		t.last.Store(new(time.Now()))
+		t.last.Store(new(t.Clock.Now()))
 	}
 }
 

@@ -64,7 +64,7 @@ func TestWatchesThatStandStillAreNotDecidedBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := fake.NewClientBuilder().WithScheme(kinds).Build()
 		w := &watch{WithWatch: api, seen: map[client.ObjectKey]*coordinationv1.Lease{}}
-		p := &Pulse{Cache: w, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{}}
+		p := &Pulse{Cache: w, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{Clock: clock.RealClock{}}}
 		if p.Fresh(t.Context()) {
 			t.Error("fresh before the first renewal was seen")
 		}
@@ -107,7 +107,7 @@ func TestRenewalsThatFailAreToldAndTriedAgain(t *testing.T) {
 				return c.Apply(ctx, o, options...)
 			},
 		}).Build()
-		p := &Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{}}
+		p := &Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{Clock: clock.RealClock{}}}
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		told := 0
@@ -156,7 +156,7 @@ func TestAWatchThatFailsMakesTheOthersDoubtful(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := fake.NewClientBuilder().WithScheme(kinds).Build()
-				p := &Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{}}
+				p := &Pulse{Cache: api, Writer: api, Clock: clock.RealClock{}, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{Clock: clock.RealClock{}}}
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
 				go p.Run(ctx, func(err error) { t.Error(err) })
