@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,9 @@ func atOnce(context.Context) error { return nil }
 
 func never(context.Context) error { return errors.New("not yet") }
 
+// endings are collected once for all tests, as a process can collect them in one place only.
+var endings = sync.OnceValue(reap)
+
 func newSupervisor(t *testing.T) (*supervisor, *bytes.Buffer) {
 	t.Helper()
 	dir := layout.Dir(t.TempDir())
@@ -32,7 +36,7 @@ func newSupervisor(t *testing.T) (*supervisor, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	var reports bytes.Buffer
-	return &supervisor{dir: dir, reports: json.NewEncoder(&reports), ended: reap()}, &reports
+	return &supervisor{dir: dir, reports: json.NewEncoder(&reports), ended: endings()}, &reports
 }
 
 func TestComponentThatEndsWhileItStartsIsNamed(t *testing.T) {
