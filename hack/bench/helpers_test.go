@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -28,10 +30,52 @@ func benchOn(t *testing.T, objects ...client.Object) *bench {
 		err := c.List(ctx, list, o...)
 		list.SetResourceVersion("1") // real API servers number every list, and watches begin there
 		return err
-	}}
+	}, Watch: watchFrom}
 	b.client = fake.NewClientBuilder().WithScheme(scheme()).WithObjects(objects...).
 		WithStatusSubresource(&corev1.Pod{}, &v1alpha1.Session{}).WithInterceptorFuncs(numbered).Build()
 	return b
+}
+
+// watchFrom begins, as real API servers do, with what has happened since the list whose version it is given; the fake one begins with what comes next.
+func watchFrom(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) (watch.Interface, error) {
+	w, err := c.Watch(ctx, list, o...)
+	options := (&client.ListOptions{}).ApplyOptions(o)
+	if err != nil || options.Raw == nil || options.Raw.ResourceVersion == "" {
+		return w, err
+	}
+	now := list.DeepCopyObject().(client.ObjectList)
+	if err := c.List(ctx, now, client.InNamespace(options.Namespace)); err != nil {
+		return nil, err
+	}
+	objects, err := meta.ExtractList(now)
+	if err != nil {
+		return nil, err
+	}
+	events := make(chan watch.Event, len(objects))
+	for _, object := range objects {
+		events <- watch.Event{Type: watch.Added, Object: object}
+	}
+	all := watch.NewProxyWatcher(events)
+	go func() {
+		defer close(events)
+		defer w.Stop()
+		for {
+			select {
+			case <-all.StopChan():
+				return
+			case event, ok := <-w.ResultChan():
+				if !ok {
+					return
+				}
+				select {
+				case events <- event:
+				case <-all.StopChan():
+					return
+				}
+			}
+		}
+	}()
+	return all, nil
 }
 
 func wantError(t *testing.T, err error, parts ...string) {
