@@ -165,7 +165,7 @@ func TestI2I3HostileAgentFindsNoKey(t *testing.T) {
 // searchByShape looks for keys by their shape wherever the agent can read, and says how much that was. The marks show that it finds what is there.
 const searchByShape = `MARK=canary-in-an-environment sleep 30 & echo canary-in-a-file > /tmp/mark
 { cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline
-	find / -xdev -type f -readable -size -256k -not -path '/usr/*' -not -path '/proc/*' -not -path '/sys/*' -exec cat {} + ; } 2>/dev/null > /tmp/all
+	find / /tmp "$HOME" /workspace /sandkeep -xdev -type f -readable -size -256k -not -path '/usr/*' -not -path '/proc/*' -not -path '/sys/*' -not -path /tmp/all -exec cat {} + ; } 2>/dev/null > /tmp/all
 echo "searched $(wc -c < /tmp/all) bytes and found $(grep -aoE '(canary|sk)-[A-Za-z0-9_-]{8,}' /tmp/all | sort -u | tr '\n' ' ')"
 `
 
@@ -314,7 +314,7 @@ func TestLimitsHoldForEverybodyTogether(t *testing.T) {
 func TestI4OwnerLosesAKeyWhileAnAgentRuns(t *testing.T) {
 	p := newProxiedPlay(t)
 	owner := &v1alpha1.Owner{Username: "dev of " + p.namespace}
-	p.session("ok", p.commandClass(ask+`while ! ask | tee -a /tmp/answers | grep -q ' 403$'; do sleep 0.2; done; tail -n 1 /tmp/answers`, paid(v1alpha1.DeliveryProxy)),
+	p.session("ok", p.commandClass(ask+`while ! ask | tee -a /tmp/answers | grep -q ' 403$'; do sleep 0.2; done; tail -n 2 /tmp/answers`, paid(v1alpha1.DeliveryProxy)),
 		func(s *v1alpha1.SessionSpec) { s.Owner = owner })
 	p.expectMessage(p.untilWaiting(v1alpha1.ReasonClassNotAllowed), "dev of "+p.namespace, "kubectl create clusterrole")
 	p.permit(owner, "sessionclasses")
