@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 export CLUSTER REGISTRY VERSION
 # Everything is compiled as the images are, so that nothing is compiled twice: from nothing, that saves minutes.
 export CGO_ENABLED := 0
-export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath)
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath -buildvcs=false -gcflags=all=-dwarf=false)
 
 TOOL      := go tool -modfile=hack/tools/go.mod
 LINT      := $(TOOL) golangci-lint-kube-api-linter

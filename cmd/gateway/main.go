@@ -117,7 +117,8 @@ func cacheOptions(trouble *pulse.Trouble) cache.Options {
 	utilruntime.Must(err)
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                {Label: labels.NewSelector().Add(*ours)},
+			&corev1.Pod{}:                {Label: labels.NewSelector().Add(*ours), Transform: slimPod},
+			&v1alpha1.Session{}:          {Transform: slimSession},
 			&corev1.Secret{}:             {Namespaces: map[string]cache.Config{v1alpha1.NamespaceKeys: {}}},
 			&corev1.Service{}:            {Namespaces: ownServices()},
 			&discoveryv1.EndpointSlice{}: {Namespaces: ownServices()},
@@ -143,9 +144,9 @@ func newServer(mgr ctrl.Manager, o options, trouble *pulse.Trouble) (*gateway.Se
 		return nil, err
 	}
 	realTime := clock.RealClock{}
-	beat := &pulse.Pulse{Cache: mgr.GetClient(), Writer: mgr.GetClient(), Clock: realTime, Pod: os.Getenv("POD_NAME"), UID: types.UID(os.Getenv("POD_UID")), Trouble: trouble}
-	watched := pulse.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Fresh: beat.Fresh}
-	forbidden := ownAddresses{reader: mgr.GetClient(), fixed: fixed}
+	beat := &pulse.Pulse{Cache: mgr.GetCache(), Writer: mgr.GetClient(), Clock: realTime, Pod: os.Getenv("POD_NAME"), UID: types.UID(os.Getenv("POD_UID")), Trouble: trouble}
+	watched := pulse.Reader{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Fresh: beat.Fresh}
+	forbidden := ownAddresses{reader: mgr.GetCache(), fixed: fixed}
 	return &gateway.Server{
 		Address: o.address, Fence: gateway.Remembered(gateway.PolicyFence(watched), realTime),
 		Identity: &identity.Authenticator{

@@ -12,9 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/sandkeep/sandkeep/hack/cluster/internal/layout"
+	"github.com/sandkeep/sandkeep/hack/internal/compile"
 )
 
 // names are those of the node binary's programs that people and test frameworks call directly.
@@ -91,10 +93,11 @@ func (l *launcher) copySelf() error {
 }
 
 func goBuild(ctx context.Context, pkg, output, ldflags string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags="+ldflags, "-o", output, ".")
+	args := slices.Concat([]string{"build"}, compile.Flags, []string{"-ldflags=" + ldflags, "-o", output, "."})
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = pkg
 	// A workspace or vendoring of the caller must not change what is built.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-buildvcs=false")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
 	return runQuietly(cmd)
 }
 

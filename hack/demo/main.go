@@ -121,14 +121,17 @@ func (d *demo) clusterTitle() string {
 	return "Start a Kubernetes cluster on this machine (the first time builds it, which takes minutes)"
 }
 
-// startCluster also makes the agent's image, if the cluster is ours: that waits for the servers of Debian and npm while Kubernetes compiles.
+// startCluster also makes the images, if the cluster is ours: that waits for the servers of Debian and npm while Kubernetes compiles, and compiles while
+// Kubernetes is linked, which keeps one processor busy only.
 func (d *demo) startCluster(ctx context.Context, detail io.Writer) error {
 	work, working := errgroup.WithContext(ctx)
 	work.Go(func() error { return d.Go(working, detail, d.clusterCommand()...) })
 	if !d.Existing {
 		beside, flush := d.progress.Detail()
 		defer flush()
-		work.Go(func() error { return d.Go(working, beside, "run", "./hack/images", "build", "opencode") })
+		work.Go(func() error {
+			return d.Go(working, beside, "run", "./hack/images", "build", "opencode", "sandkeep", scene.Image)
+		})
 	}
 	if err := work.Wait(); err != nil {
 		return fmt.Errorf("%w; the lines above say why", err)

@@ -33,6 +33,7 @@ var defaultSources = []string{
 func debianRecipe(_ context.Context, b *builder) (recipe, error) {
 	return recipe{
 		name: "debian",
+		work: fmt.Sprintf("download Debian %s and %d packages of it, and unpack them", debianSuite, len(debianPackages)),
 		key: keyOf(append([]string{
 			debianSource, slimSource, debianSuite, platformArch, agentName, agentHome, workspacePath, fmt.Sprint(agentID, epoch),
 		}, debianPackages...)...),

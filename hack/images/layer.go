@@ -26,7 +26,9 @@ var epoch = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // recipe makes one layer. Its key is different whenever the result could be.
 type recipe struct {
-	name  string
+	name string
+	// work says in words for people what write does.
+	work  string
 	key   string
 	write func(context.Context, io.Writer) error
 }
@@ -94,7 +96,7 @@ func (b *builder) layer(ctx context.Context, r recipe) (cachedLayer, error) {
 	if l.restore(stamp) == nil {
 		return l, nil
 	}
-	err := b.progress.step(ctx, "layer "+r.name, func(ctx context.Context) error {
+	err := b.progress.step(ctx, r.work, func(ctx context.Context) error {
 		if err := b.pack(ctx, r, &l); err != nil {
 			return err
 		}

@@ -35,6 +35,7 @@ func licensesRecipe(ctx context.Context, b *builder) (recipe, error) {
 	}
 	return recipe{
 		name:  "licenses",
+		work:  "pack the licences of what is compiled in",
 		key:   filesKey(inputs...),
 		write: func(_ context.Context, w io.Writer) error { return writeFiles(w, files) },
 	}, nil

@@ -31,6 +31,7 @@ func npmRecipe(files ...npmFile) func(context.Context, *builder) (recipe, error)
 		}
 		return recipe{
 			name:  filepath.Base(files[0].target),
+			work:  fmt.Sprintf("download %s %s from npm, and unpack it", files[0].pkg.name, files[0].pkg.version),
 			key:   filesKey(inputs...),
 			write: func(ctx context.Context, w io.Writer) error { return b.writeNpm(ctx, w, files) },
 		}, nil

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sandkeep/sandkeep/hack/internal/compile"
 )
 
 const certificatesPath = "etc/ssl/certs/ca-certificates.crt"
@@ -80,6 +82,7 @@ func (b *builder) compiled(ctx context.Context, name string, packages []string, 
 	}
 	return recipe{
 		name:  name,
+		work:  "pack the programs of " + name,
 		key:   filesKey(inputs...),
 		write: func(_ context.Context, w io.Writer) error { return writeFiles(w, files) },
 	}, nil
@@ -87,11 +90,10 @@ func (b *builder) compiled(ctx context.Context, name string, packages []string, 
 
 // compile makes static, stripped programs. They do not hold the commit, which would make every commit a new image.
 func (b *builder) compile(ctx context.Context, out string, packages []string) error {
-	args := append([]string{
-		"build", "-trimpath", "-buildvcs=false",
+	args := slices.Concat([]string{"build"}, compile.Flags, []string{
 		"-ldflags", "-s -w -X main.version=" + b.programVersion(),
 		"-o", out + string(filepath.Separator),
-	}, packages...)
+	}, packages)
 	_, err := output(b.goCommand(ctx, args...))
 	return err
 }
@@ -131,6 +133,7 @@ func trustRecipe(ctx context.Context, b *builder) (recipe, error) {
 	users, groups := operatorUsers()
 	return recipe{
 		name: "trust",
+		work: "pack the certificate authorities that Debian trusts",
 		key:  filesKey(debian.diffID.String(), users, groups),
 		write: func(_ context.Context, w io.Writer) error {
 			certificates, err := readFromLayer(debian, certificatesPath)

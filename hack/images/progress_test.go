@@ -15,17 +15,17 @@ func TestStepShowsSignsOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		p := progress{out: &said, every: 10 * time.Second}
-		err := p.step(t.Context(), "layer debian", func(context.Context) error {
+		err := p.step(t.Context(), "unpack Debian", func(context.Context) error {
 			time.Sleep(25 * time.Second)
 			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := "images: layer debian ...\n" +
-			"images: layer debian: still at it after 10s\n" +
-			"images: layer debian: still at it after 20s\n" +
-			"images: layer debian: done in 25s\n"
+		want := "images: unpack Debian ...\n" +
+			"images: unpack Debian: still at it after 10s\n" +
+			"images: unpack Debian: still at it after 20s\n" +
+			"images: unpack Debian: done in 25s\n"
 		if diff := cmp.Diff(want, said.String()); diff != "" {
 			t.Errorf("said (-want +got):\n%s", diff)
 		}

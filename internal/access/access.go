@@ -4,6 +4,7 @@ package access
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -97,5 +98,9 @@ func (c *Cache) ask(ctx context.Context, key string, o v1alpha1.Owner, u owner.U
 
 // keyOf tells questions apart, whatever names consist of.
 func keyOf(o v1alpha1.Owner, u owner.Use) string {
-	return fmt.Sprintf("%q %q %q %q", u.Resource, u.Name, o.Username, o.Groups)
+	var key []byte
+	for _, part := range append([]string{u.Resource, u.Name, o.Username}, o.Groups...) {
+		key = append(strconv.AppendQuote(key, part), ' ')
+	}
+	return string(key)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -18,13 +19,12 @@ const (
 // errAnswered is what a read of a body gets whose request has been answered.
 var errAnswered = errors.New("the request has been answered")
 
-// body is that of a request, and gives up when no byte comes. The time runs while a read waits, and at no other: a provider may take its time with what
-// has come. By HTTP/2 a deadline of net/http that stood longer would end the body meanwhile.
+// body is that of a request, and gives up when no byte comes. The connection has a deadline while a read waits, and at no other time: a provider may take
+// its own with what has come.
 type body struct {
 	io.ReadCloser
 	control *http.ResponseController
 	idle    time.Duration
-	timer   *time.Timer
 
 	reading sync.Mutex // held by a read
 	mu      sync.Mutex // guards what follows
@@ -47,7 +47,6 @@ func guardBody(w http.ResponseWriter, r *http.Request, idle time.Duration) (answ
 		return func() {}
 	}
 	b := &body{ReadCloser: r.Body, control: http.NewResponseController(w), idle: idle}
-	b.timer = time.AfterFunc(idle, b.stall)
 	r.Body = b
 	return b.answered
 }
@@ -56,42 +55,41 @@ func guardBody(w http.ResponseWriter, r *http.Request, idle time.Duration) (answ
 func (b *body) Read(p []byte) (int, error) {
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	if !b.enter(waiting) {
+	if !b.begin() {
 		return 0, errAnswered
 	}
-	b.timer.Reset(b.idle)
 	n, err := b.ReadCloser.Read(p)
-	b.timer.Stop()
-	if err == nil {
-		b.enter(resting)
-	} else {
-		b.enter(ended)
-	}
+	b.end(err)
 	return n, err
 }
 
-// enter is false once the request has been answered.
-func (b *body) enter(s bodyState) bool {
+// begin is false once the request has been answered.
+func (b *body) begin() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.state == over {
 		return false
 	}
-	b.state = s
+	b.state = waiting
+	b.deadline(b.idle)
 	return true
 }
 
-// stall gives up, if a read still waits.
-func (b *body) stall() {
+// end takes the deadline away, by which net/http would take the agent for gone.
+func (b *body) end(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state == waiting {
-		b.stalled = true
-		b.deadline(0)
+	if b.state == over {
+		return
 	}
+	b.state, b.stalled = resting, errors.Is(err, os.ErrDeadlineExceeded)
+	if err != nil {
+		b.state = ended
+	}
+	_ = b.control.SetReadDeadline(time.Time{})
 }
 
-// gaveUp is true for a body that did not come. Errors do not tell it: where one connection bears one request, net/http takes the agent for gone.
+// gaveUp is true for a body that did not come. The error of a request does not tell it: net/http takes the agent for gone.
 func (b *body) gaveUp() bool {
 	if b == nil {
 		return false
@@ -103,7 +101,6 @@ func (b *body) gaveUp() bool {
 
 // answered bounds how long net/http waits for the rest of a body. It would wait without end after a read that it has to interrupt itself.
 func (b *body) answered() {
-	b.timer.Stop()
 	b.mu.Lock()
 	before := b.state
 	b.state = over
@@ -120,5 +117,5 @@ func (b *body) answered() {
 }
 
 func (b *body) deadline(after time.Duration) {
-	_ = b.control.SetReadDeadline(time.Now().Add(after)) //nolint:forbidigo // connections know no other clock; all that net/http serves has deadlines
+	_ = b.control.SetReadDeadline(time.Now().Add(after)) //nolint:forbidigo // connections know no other clock
 }

@@ -2,9 +2,9 @@ package gateway
 
 import "sync"
 
-// bufferSize is how much of an answer is read at once. Events of streams are far smaller, and thousands of streams have a buffer each; httputil's own
-// are four times as large.
-const bufferSize = 8 << 10
+// bufferSize is how much of an answer is read at once. Events of streams are smaller, and thousands of streams have a buffer each; httputil's own are eight
+// times as large.
+const bufferSize = 4 << 10
 
 // buffers are those through which answers go. They hold what providers answered, which is not kept from whoever gets the next one: each is read
 // only as far as it was written.

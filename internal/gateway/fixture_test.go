@@ -233,7 +233,7 @@ func stageWith(t *testing.T, upstream *upstreamServer, changes ...func(*objects)
 		front.CloseClientConnections()
 		front.Close()
 		for _, u := range s.upstreams.byName {
-			u.transport.CloseIdleConnections()
+			u.close()
 		}
 		s.noSecretTold()
 	})

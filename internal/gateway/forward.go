@@ -32,6 +32,7 @@ type exchange struct {
 	*Server
 	caller   identity.Caller
 	grant    grant.Grant
+	upstream upstream
 	path     string
 	key      string
 	revision string
@@ -73,12 +74,6 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 		s.refuse(w, x.format, *refused)
 		return
 	}
-	transport, err := s.upstreams.transport(x.grant, s.Forbidden)
-	if err != nil {
-		s.Metrics.refused(caller.Session, provider, "Unavailable")
-		s.refuse(w, x.format, refusal{http.StatusBadGateway, "Unavailable", capitalized(err.Error()), contract.ProviderUnavailable, 0})
-		return
-	}
 	pass, refused := x.enter(r.Context())
 	if refused != nil {
 		s.Metrics.refused(caller.Session, provider, refused.kind)
@@ -91,7 +86,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 		s.Log.V(1).Info("Answers wait for the end of requests", "protocol", r.Proto)
 	}
 	proxy := &httputil.ReverseProxy{
-		Rewrite: x.rewrite, Transport: transport, FlushInterval: -1, ErrorLog: quietLog(),
+		Rewrite: x.rewrite, Transport: x.upstream.transport, FlushInterval: -1, ErrorLog: quietLog(),
 		ModifyResponse: x.answer, ErrorHandler: x.failed, BufferPool: &s.buffers,
 	}
 	x.body, _ = r.Body.(*body)
@@ -118,7 +113,7 @@ func (s *Server) permit(r *http.Request, caller identity.Caller, provider, escap
 	if denied != nil {
 		return x, &refusal{http.StatusForbidden, denied.Reason, denied.Message, contract.ProviderAuthenticationFailed, 0}
 	}
-	x.grant = g
+	x.grant, x.upstream = g, s.upstreams.to(g, s.Forbidden)
 	if refused := x.matchRoute(r.Method, escaped); refused != nil {
 		return x, refused
 	}
@@ -129,6 +124,9 @@ func (s *Server) permit(r *http.Request, caller identity.Caller, provider, escap
 		return x, &refusal{http.StatusForbidden, denied.Reason, denied.Message, contract.ProviderAuthenticationFailed, 0}
 	}
 	x.detector = s.keys.detector(g, x.key, x.revision)
+	if err := x.upstream.broken; err != nil {
+		return x, &refusal{http.StatusBadGateway, "Unavailable", capitalized(err.Error()), contract.ProviderUnavailable, 0}
+	}
 	return x, nil
 }
 
@@ -175,11 +173,7 @@ func (x *exchange) matchRoute(method, escaped string) *refusal {
 	if err != nil {
 		return &refusal{http.StatusNotFound, "NotFound", "The path is not one that can be let through: " + err.Error(), "", 0}
 	}
-	var patterns []route.Pattern
-	for _, r := range x.grant.Provider.Spec.Routes {
-		patterns = append(patterns, route.Pattern{Method: string(r.Method), Path: r.Path})
-	}
-	verdict := route.New(patterns).Match(method, path)
+	verdict := x.upstream.routes.Match(method, path)
 	switch verdict.Outcome {
 	case route.Found:
 		x.path = path

@@ -85,36 +85,29 @@ func TestSandboxesTakeNoPlacesFromEachOther(t *testing.T) {
 	}
 }
 
-// impatient is a gateway that waits a moment for bodies, by both versions of HTTP.
-func impatient(t *testing.T, provider http.HandlerFunc, idle time.Duration, test func(*testing.T, *stage)) {
-	for _, h2 := range []bool{false, true} {
-		t.Run(fmt.Sprintf("HTTP/2 %t", h2), func(t *testing.T) {
-			s := newStage(t, provider)
-			s.bodyTime = idle
-			front := httptest.NewUnstartedServer(s.Server)
-			front.EnableHTTP2 = h2
-			front.StartTLS()
-			s.front, s.agent = front.URL, front.Client()
-			t.Cleanup(func() { front.CloseClientConnections(); front.Close() })
-			test(t, s)
-		})
-	}
+// impatient is a gateway that waits a moment for bodies.
+func impatient(t *testing.T, provider http.HandlerFunc, idle time.Duration) *stage {
+	s := newStage(t, provider)
+	s.bodyTime = idle
+	front := httptest.NewTLSServer(s.Server)
+	s.front, s.agent = front.URL, front.Client()
+	t.Cleanup(func() { front.CloseClientConnections(); front.Close() })
+	return s
 }
 
 func TestABodyThatDoesNotComeIsGivenUp(t *testing.T) {
-	impatient(t, fine, 50*time.Millisecond, func(t *testing.T, s *stage) {
-		r, _ := s.unended(messages)
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		if got := s.do(r.WithContext(ctx)); got.StatusCode != http.StatusRequestTimeout || !strings.Contains(got.body, "The rest of the request does not come") {
-			t.Errorf("got %s %s", got.Status, got.body)
-		}
-		s.counts("refusals_total{class=opencode,namespace=" + s.session.Namespace + ",provider=anthropic,reason=Stalled,} 1")
-		s.eventually("the place", func() bool {
-			s.places.mu.Lock()
-			defer s.places.mu.Unlock()
-			return len(s.places.taken) == 0
-		})
+	s := impatient(t, fine, 50*time.Millisecond)
+	r, _ := s.unended(messages)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if got := s.do(r.WithContext(ctx)); got.StatusCode != http.StatusRequestTimeout || !strings.Contains(got.body, "The rest of the request does not come") {
+		t.Errorf("got %s %s", got.Status, got.body)
+	}
+	s.counts("refusals_total{class=opencode,namespace=" + s.session.Namespace + ",provider=anthropic,reason=Stalled,} 1")
+	s.eventually("the place", func() bool {
+		s.places.mu.Lock()
+		defer s.places.mu.Unlock()
+		return len(s.places.taken) == 0
 	})
 }
 
@@ -128,19 +121,18 @@ func TestASlowBodyAndASlowAnswerAreWaitedFor(t *testing.T) {
 		_, _ = fmt.Fprintf(w, `{"length":%d}`, len(text))
 	}
 	piece := strings.Repeat(" ", 2<<20) // more than fits into buffers on the way, all in all
-	impatient(t, slow, idle, func(t *testing.T, s *stage) {
-		r, body := s.unended(messages)
-		go func() {
-			for range 8 { // longer than idle, all in all
-				time.Sleep(idle / 4)
-				_, _ = io.WriteString(body, piece)
-			}
-			_ = body.Close()
-		}()
-		if got := s.do(r); got.StatusCode != http.StatusOK || got.body != fmt.Sprintf(`{"length":%d}`, 1+8*len(piece)) {
-			t.Errorf("got %s %s", got.Status, got.body)
+	s := impatient(t, slow, idle)
+	r, body := s.unended(messages)
+	go func() {
+		for range 8 { // longer than idle, all in all
+			time.Sleep(idle / 4)
+			_, _ = io.WriteString(body, piece)
 		}
-	})
+		_ = body.Close()
+	}()
+	if got := s.do(r); got.StatusCode != http.StatusOK || got.body != fmt.Sprintf(`{"length":%d}`, 1+8*len(piece)) {
+		t.Errorf("got %s %s", got.Status, got.body)
+	}
 }
 
 func TestAnAnswerMayBeginBeforeTheEndOfTheRequest(t *testing.T) {
@@ -158,22 +150,21 @@ func TestAnAnswerMayBeginBeforeTheEndOfTheRequest(t *testing.T) {
 			_ = c.Flush()
 		}
 	}
-	impatient(t, duplex, patience, func(t *testing.T, s *stage) {
-		r, body := s.unended(messages)
-		go func() { _, _ = io.WriteString(body, "\n") }()
-		answer, err := s.agent.Do(r)
-		if err != nil {
-			t.Fatal(err)
+	s := impatient(t, duplex, patience)
+	r, body := s.unended(messages)
+	go func() { _, _ = io.WriteString(body, "\n") }()
+	answer, err := s.agent.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	lines := bufio.NewReader(answer.Body)
+	for _, want := range []string{"{\n", "second\n", "third\n"} {
+		if got, err := lines.ReadString('\n'); got != want {
+			t.Fatalf("got %q, %v", got, err)
 		}
-		defer func() { _ = answer.Body.Close() }()
-		lines := bufio.NewReader(answer.Body)
-		for _, want := range []string{"{\n", "second\n", "third\n"} {
-			if got, err := lines.ReadString('\n'); got != want {
-				t.Fatalf("got %q, %v", got, err)
-			}
-			go func() { _, _ = io.WriteString(body, map[string]string{"{\n": "second\n", "second\n": "third\n"}[want]) }()
-		}
-	})
+		go func() { _, _ = io.WriteString(body, map[string]string{"{\n": "second\n", "second\n": "third\n"}[want]) }()
+	}
 }
 
 func TestWhoIsAnsweredCannotHoldTheConnectionByABody(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -68,11 +67,10 @@ func (s *stage) start() *serving {
 }
 
 // client is an agent that trusts an authority; each one makes connections of its own.
-func (g *serving) client(a *authority, h2 bool) *http.Client {
+func (g *serving) client(a *authority) *http.Client {
 	c := newAgent()
 	transport := c.Transport.(*http.Transport)
 	transport.TLSClientConfig = &tls.Config{RootCAs: a.pool(), ServerName: gatewayName}
-	transport.ForceAttemptHTTP2 = h2
 	g.t.Cleanup(transport.CloseIdleConnections)
 	return c
 }
@@ -97,18 +95,14 @@ func TestTheGatewayIsReadyWhileItHasACertificateAndServes(t *testing.T) {
 	if err := s.Ready(nil); err != nil {
 		t.Errorf("not ready: %v", err)
 	}
-	for _, h2 := range []bool{true, false} {
-		agent := g.client(first, h2)
-		a := s.read(agent.Do(g.request(messages)))
-		if a.StatusCode != http.StatusOK || (a.ProtoMajor == 2) != h2 || a.TLS.Version != tls.VersionTLS13 {
-			t.Errorf("%s %s: %s", a.Proto, a.Status, a.body)
-		}
+	if a := s.read(g.client(first).Do(g.request(messages))); a.StatusCode != http.StatusOK || a.Proto != "HTTP/1.1" || a.TLS.Version != tls.VersionTLS13 {
+		t.Errorf("%s %s: %s", a.Proto, a.Status, a.body)
 	}
 	s.certified(second, false)
-	if a := s.read(g.client(second, true).Do(g.request(contract.GatewayHeartbeat))); a.StatusCode != http.StatusNoContent {
+	if a := s.read(g.client(second).Do(g.request(contract.GatewayHeartbeat))); a.StatusCode != http.StatusNoContent {
 		t.Errorf("by the next certificate: %s", a.Status)
 	}
-	if _, err := g.client(first, true).Do(g.request(contract.GatewayHeartbeat)); err == nil {
+	if _, err := g.client(first).Do(g.request(contract.GatewayHeartbeat)); err == nil {
 		t.Error("the last certificate is still in use")
 	}
 	broken := &corev1.Secret{
@@ -133,7 +127,7 @@ func TestOldTLSIsRefused(t *testing.T) {
 	a := newAuthority(t)
 	s.certified(a, true)
 	g := s.start()
-	agent := g.client(a, false)
+	agent := g.client(a)
 	agent.Transport.(*http.Transport).TLSClientConfig.MaxVersion = tls.VersionTLS12
 	if _, err := agent.Do(g.request(contract.GatewayHeartbeat)); err == nil {
 		t.Error("TLS 1.2 is spoken")
@@ -145,59 +139,55 @@ func TestOldTLSIsRefused(t *testing.T) {
 }
 
 func TestAGatewayThatStopsLetsStreamsEnd(t *testing.T) {
-	for _, h2 := range []bool{true, false} {
-		t.Run(fmt.Sprintf("HTTP/2 %t", h2), func(t *testing.T) {
-			finish := make(chan struct{})
-			s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
-				pieces(200, stream, started, word)(w, r)
-				<-finish
-				_, _ = io.WriteString(w, finished)
-			})
-			s.Ledger = ledger.New(s.api, interceptor.NewClient(s.api, interceptor.Funcs{
-				SubResourceApply: func(ctx context.Context, c client.Client, sub string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
-					time.Sleep(100 * time.Millisecond) // an API server that takes its time
-					return c.SubResource(sub).Apply(ctx, o, opts...)
-				},
-			}), clock.RealClock{})
-			a := newAuthority(t)
-			s.certified(a, true)
-			g := s.start()
-			r, err := g.client(a, h2).Do(g.request(messages))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = r.Body.Close() }()
-			reader := bufio.NewReader(r.Body)
-			if line, err := reader.ReadString('\n'); err != nil || line != "event: message_start\n" {
-				t.Fatalf("%q, %v", line, err)
-			}
-			g.stop()
-			s.eventually("that new connections are refused", func() bool {
-				conn, err := net.Dial("tcp", s.Address)
-				if err == nil {
-					_ = conn.Close()
-				}
-				return err != nil
-			})
-			if s.Ready(nil) == nil {
-				t.Error("ready, though it stops")
-			}
-			select {
-			case err := <-g.ended:
-				t.Fatalf("it stopped in the middle of a stream: %v", err)
-			case <-time.After(200 * time.Millisecond):
-			}
-			close(finish)
-			rest, err := io.ReadAll(reader)
-			if err != nil || !strings.HasSuffix(string(rest), finished) {
-				t.Errorf("the stream ended with %q, %v", rest, err)
-			}
-			if err := <-g.ended; err != nil {
-				t.Error(err)
-			}
-			s.stored([3]int64{1, 125, 15})
-		})
+	finish := make(chan struct{})
+	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+		pieces(200, stream, started, word)(w, r)
+		<-finish
+		_, _ = io.WriteString(w, finished)
+	})
+	s.Ledger = ledger.New(s.api, interceptor.NewClient(s.api, interceptor.Funcs{
+		SubResourceApply: func(ctx context.Context, c client.Client, sub string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+			time.Sleep(100 * time.Millisecond) // an API server that takes its time
+			return c.SubResource(sub).Apply(ctx, o, opts...)
+		},
+	}), clock.RealClock{})
+	a := newAuthority(t)
+	s.certified(a, true)
+	g := s.start()
+	r, err := g.client(a).Do(g.request(messages))
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer func() { _ = r.Body.Close() }()
+	reader := bufio.NewReader(r.Body)
+	if line, err := reader.ReadString('\n'); err != nil || line != "event: message_start\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	g.stop()
+	s.eventually("that new connections are refused", func() bool {
+		conn, err := net.Dial("tcp", s.Address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	if s.Ready(nil) == nil {
+		t.Error("ready, though it stops")
+	}
+	select {
+	case err := <-g.ended:
+		t.Fatalf("it stopped in the middle of a stream: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(finish)
+	rest, err := io.ReadAll(reader)
+	if err != nil || !strings.HasSuffix(string(rest), finished) {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+	if err := <-g.ended; err != nil {
+		t.Error(err)
+	}
+	s.stored([3]int64{1, 125, 15})
 }
 
 // webSocket is an open one, to a gateway that is then told to stop.

@@ -48,8 +48,6 @@ const (
 	maxReport     = 16 << 10
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
-	// maxFrame is the least that HTTP/2 permits (RFC 9113, section 4.2). A connection keeps a buffer as large as the largest frame that came by it.
-	maxFrame = 16 << 10
 )
 
 // Server is the gateway. All of its fields are required.
@@ -132,8 +130,8 @@ func (s *Server) Start(ctx context.Context) error {
 	defer cut()
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		HTTP2:       &http.HTTP2Config{MaxReadFrameSize: maxFrame},
-		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.certificate, NextProtos: []string{"h2", "http/1.1"}},
+		Protocols:   http1(),
+		TLSConfig:   &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.certificate},
 		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    quietLog(),
 	}
@@ -145,6 +143,13 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("serve sandboxes: %w", err)
 	}
 	return <-drained
+}
+
+// http1 is all that sandboxd speaks. HTTP/2 needs more memory for a stream that has a connection for itself, and gives hostile callers more to play with.
+func http1() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	return p
 }
 
 // drain lets the streams end that are under way, and cuts them after DrainTime. Shutdown knows nothing of connections that were handed over to WebSockets.

@@ -13,12 +13,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/gateway/dial"
 	"github.com/sandkeep/sandkeep/internal/gateway/echo"
 	"github.com/sandkeep/sandkeep/internal/gateway/grant"
+	"github.com/sandkeep/sandkeep/internal/gateway/route"
 	"github.com/sandkeep/sandkeep/internal/keep"
 	"github.com/sandkeep/sandkeep/internal/observation"
 )
@@ -36,46 +38,75 @@ const (
 	pongTime  = 15 * time.Second
 )
 
-// upstreams are the connections to providers, by provider.
+// upstreams are the ways to providers, by provider.
 type upstreams struct {
 	mutex  sync.Mutex
 	byName map[string]upstream
 }
 
+// upstream is what is made of the description of a provider, once for each version of it.
 type upstream struct {
+	uid       types.UID
+	version   string
 	endpoint  v1alpha1.Endpoint
+	routes    route.Table
 	transport *http.Transport
+	// broken is why there is no transport.
+	broken error
 }
 
-// transport is the way to a provider. One whose endpoint has changed is made anew.
-func (u *upstreams) transport(g grant.Grant, forbidden dial.Prefixes) (*http.Transport, error) {
+// to is the way to the provider of a grant. Its connections are made anew when its endpoint has changed.
+func (u *upstreams) to(g grant.Grant, forbidden dial.Prefixes) upstream {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()
-	have, ok := u.byName[g.Provider.Name]
-	if ok && equality.Semantic.DeepEqual(have.endpoint, g.Endpoint) {
-		return have.transport, nil
+	p := g.Provider
+	have, ok := u.byName[p.Name]
+	if ok && have.uid == p.UID && have.version == p.ResourceVersion {
+		return have
 	}
-	config, err := trust(g.Endpoint)
-	if err != nil {
-		return nil, err
-	}
-	dialer := &dial.Dialer{
-		AllowPrivate: g.Endpoint.AllowPrivate != nil && *g.Endpoint.AllowPrivate, ForbiddenNow: forbidden, Resolver: net.DefaultResolver, Timeout: dialTimeout,
-	}
-	made := &http.Transport{
-		Proxy: nil, DialContext: dialer.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: true, DisableCompression: true,
-		TLSHandshakeTimeout: handshakeTimeout, ResponseHeaderTimeout: answerTimeout, MaxResponseHeaderBytes: maxHeader,
-		HTTP2:        &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pongTime},
-		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleTimeout,
+	made := upstream{uid: p.UID, version: p.ResourceVersion, endpoint: *g.Endpoint.DeepCopy(), routes: routesOf(p)}
+	if ok && have.transport != nil && equality.Semantic.DeepEqual(have.endpoint, g.Endpoint) {
+		made.transport = have.transport
+	} else {
+		made.transport, made.broken = newTransport(g.Endpoint, forbidden)
+		have.close()
 	}
 	if u.byName == nil {
 		u.byName = map[string]upstream{}
 	}
-	if ok {
-		have.transport.CloseIdleConnections()
+	u.byName[p.Name] = made
+	return made
+}
+
+// close ends the connections that nobody uses.
+func (u upstream) close() {
+	if u.transport != nil {
+		u.transport.CloseIdleConnections()
 	}
-	u.byName[g.Provider.Name] = upstream{*g.Endpoint.DeepCopy(), made}
-	return made, nil
+}
+
+func routesOf(p *v1alpha1.APIProvider) route.Table {
+	var patterns []route.Pattern
+	for _, r := range p.Spec.Routes {
+		patterns = append(patterns, route.Pattern{Method: string(r.Method), Path: r.Path})
+	}
+	return route.New(patterns)
+}
+
+func newTransport(e v1alpha1.Endpoint, forbidden dial.Prefixes) (*http.Transport, error) {
+	config, err := trust(e)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &dial.Dialer{
+		AllowPrivate: e.AllowPrivate != nil && *e.AllowPrivate, ForbiddenNow: forbidden, Resolver: net.DefaultResolver, Timeout: dialTimeout,
+	}
+	return &http.Transport{
+		Proxy: nil, DialContext: dialer.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: true, DisableCompression: true,
+		TLSHandshakeTimeout: handshakeTimeout, ResponseHeaderTimeout: answerTimeout, MaxResponseHeaderBytes: maxHeader,
+		HTTP2:        &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pongTime},
+		MaxIdleConns: idleConnections, MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleTimeout,
+	}, nil
 }
 
 // trust is how the provider's certificate is checked.

@@ -54,10 +54,7 @@ func TestAProviderThatVanishesIsNoticed(t *testing.T) {
 		network.Listener = u.Listener
 		u.Listener = network
 	})
-	transport, err := s.upstreams.transport(grant.Grant{Provider: s.provider, Endpoint: *s.endpoint()}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	transport := s.upstreams.to(grant.Grant{Provider: s.provider, Endpoint: *s.endpoint()}, nil).transport
 	if transport.HTTP2 == nil || transport.HTTP2.SendPingTimeout != 20*time.Second || transport.HTTP2.PingTimeout != 15*time.Second {
 		t.Fatalf("pings: %+v", transport.HTTP2)
 	}

@@ -32,9 +32,7 @@ type gateway struct {
 func newGateway(t *testing.T) *gateway {
 	t.Helper()
 	g := &gateway{}
-	g.Server = httptest.NewUnstartedServer(g)
-	g.EnableHTTP2 = true
-	g.StartTLS()
+	g.Server = httptest.NewTLSServer(g)
 	t.Cleanup(g.Close)
 	return g
 }

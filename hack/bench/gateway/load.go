@@ -24,8 +24,10 @@ type agent struct {
 }
 
 func newAgent(token string, roots *x509.CertPool) agent {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	return agent{token: token, transport: &http.Transport{
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots}, ForceAttemptHTTP2: true, DisableCompression: true,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots}, Protocols: protocols, DisableCompression: true,
 	}}
 }
 

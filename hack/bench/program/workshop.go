@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sandkeep/sandkeep/hack/internal/compile"
 )
 
 // SignOfLife is how often a long step says that it goes on.
@@ -70,7 +73,7 @@ func (w *Workshop) Overlay(command string) (string, error) {
 func (w *Workshop) Compile(ctx context.Context, detail io.Writer, dir, name string, args ...string) error {
 	said := &compilation{out: detail, name: name, began: time.Now()}
 	said.last = said.began
-	args = append([]string{"build", "-v", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", w.Cache(name)}, args...)
+	args = slices.Concat([]string{"build", "-v"}, compile.Flags, []string{"-ldflags=-s -w", "-o", w.Cache(name)}, args)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	// A workspace of the caller must not change what is built.
 	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off"), said

@@ -47,6 +47,9 @@ type Pulse struct {
 	UID types.UID
 	// Trouble is what reflectors tell.
 	Trouble *Trouble
+
+	// until is the end of what the renewal that was seen last vouches for. Each request asks several times.
+	until atomic.Pointer[time.Time]
 }
 
 // troubleTime is how long a watch that failed is taken to be behind: longer than its reflector waits before it tries again, and tells again if it fails
@@ -117,14 +120,20 @@ func (p *Pulse) renew(ctx context.Context) error {
 
 // Fresh is true while watches are no older than MaxAge, and none has failed lately.
 func (p *Pulse) Fresh(ctx context.Context) bool {
-	if p.Trouble.recent(p.Clock.Now()) {
+	now := p.Clock.Now()
+	if p.Trouble.recent(now) {
 		return false
+	}
+	if until := p.until.Load(); until != nil && !now.After(*until) {
+		return true
 	}
 	lease := &coordinationv1.Lease{}
 	if err := p.Cache.Get(ctx, p.key(), lease); err != nil || lease.Spec.RenewTime == nil {
 		return false
 	}
-	return p.Clock.Since(lease.Spec.RenewTime.Time) <= MaxAge
+	until := lease.Spec.RenewTime.Add(MaxAge)
+	p.until.Store(&until)
+	return !now.After(until)
 }
 
 // Reader reads from watches while they are fresh, and from the API server while they are not.

@@ -3,10 +3,14 @@ package door
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sandkeep/sandkeep/internal/contract"
 )
@@ -19,9 +23,11 @@ const (
 	// headerTime is longer than any client waits for an answer that is not streamed.
 	headerTime = 30 * time.Minute
 	idleTime   = 90 * time.Second
-	// pingAfter is how long an HTTP/2 connection may say nothing before it is asked whether it still works, pongTime what the answer may take.
-	pingAfter = 20 * time.Second
-	pongTime  = 15 * time.Second
+	// probeAfter is how long a connection may say nothing before the kernel asks whether the other side is still there, every probeEvery until vanishTime.
+	// What was sent and not acknowledged for vanishTime ends it as well (TCP_USER_TIMEOUT, tcp(7)); without that, a request would hang for a quarter of an hour.
+	probeAfter = 20 * time.Second
+	probeEvery = 5 * time.Second
+	vanishTime = 35 * time.Second
 
 	maxIdle = 32
 )
@@ -39,19 +45,34 @@ func dialling(g contract.Gateway) (*url.URL, *http.Transport, error) {
 	if !roots.AppendCertsFromPEM([]byte(g.CABundle)) {
 		return nil, nil, errorf("its CA bundle holds no certificate")
 	}
-	dialer := &net.Dialer{Timeout: dialTime, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: pingAfter, Interval: 5 * time.Second, Count: 3}}
+	dialer := &net.Dialer{
+		Timeout: dialTime, Control: noticeVanishing,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: probeAfter, Interval: probeEvery, Count: int((vanishTime - probeAfter) / probeEvery)},
+	}
+	// A request has a connection for itself, and another after it: by HTTP/2 the gateway would need half as much memory again for a stream, and one connection
+	// that stalls would hold up all requests of the sandbox.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	return base, &http.Transport{
 		Proxy:                 nil, // a proxy of the image would see the token
 		DialContext:           dialer.DialContext,
 		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13},
 		TLSHandshakeTimeout:   handshakeTime,
 		DisableCompression:    true, // bodies are passed on as they are
-		ForceAttemptHTTP2:     true,
-		HTTP2:                 &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pongTime},
+		Protocols:             protocols,
 		MaxIdleConns:          maxIdle,
 		MaxIdleConnsPerHost:   maxIdle,
 		IdleConnTimeout:       idleTime,
 		ResponseHeaderTimeout: headerTime,
 		ExpectContinueTimeout: time.Second,
 	}, nil
+}
+
+// noticeVanishing has the kernel end a connection whose other side has vanished.
+func noticeVanishing(_, _ string, raw syscall.RawConn) error {
+	var failed error
+	err := raw.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(vanishTime.Milliseconds()))
+	})
+	return errors.Join(err, failed)
 }

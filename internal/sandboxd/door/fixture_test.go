@@ -35,7 +35,6 @@ func newGateway(t *testing.T, answer http.HandlerFunc) *gateway {
 	t.Helper()
 	g := &gateway{answer: answer}
 	g.Server = httptest.NewUnstartedServer(g)
-	g.EnableHTTP2 = true
 	g.Config.ErrorLog = silent()
 	g.StartTLS()
 	t.Cleanup(g.Close)
