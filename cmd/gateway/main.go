@@ -14,14 +14,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/flowcontrol"
@@ -29,11 +27,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/access"
@@ -43,6 +37,7 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway/limit"
 	"github.com/sandkeep/sandkeep/internal/gateway/pulse"
 	"github.com/sandkeep/sandkeep/internal/gateway/witness"
+	"github.com/sandkeep/sandkeep/internal/operator"
 )
 
 // version is set by the linker.
@@ -50,21 +45,19 @@ var version = "unknown"
 
 // options are the flags of the gateway.
 type options struct {
-	address, metricsAddress, probeAddress string
-	anyAddress                            bool
-	forbiddenCIDRs                        string
-	zap                                   zap.Options
+	operator.Flags
+	address        string
+	anyAddress     bool
+	forbiddenCIDRs string
 }
 
 func main() {
 	o := options{}
 	flag.StringVar(&o.address, "bind-address", ":8443", "address at which sandboxes are served, by https")
-	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":9443", "address of the metrics, served by https to who may read them; 0 for none")
-	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	o.Bind(flag.CommandLine, ":9443")
 	flag.BoolVar(&o.anyAddress, "allow-any-pod-address", false, "do not compare the address of a request with that of its pod, for networks that hide it")
 	flag.StringVar(&o.forbiddenCIDRs, "forbidden-cidrs", "", "addresses at which no provider can be, comma-separated, beside those of the API server and of Sandkeep, which are "+
 		"known: an API server behind another address, a NAT64 prefix of the cluster's own, nodes")
-	o.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "gateway:", err)
@@ -73,42 +66,21 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.zap)))
 	trouble := &pulse.Trouble{Clock: clock.RealClock{}}
-	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), managerOptions(o, trouble))
-	if err != nil {
-		return fmt.Errorf("make the gateway: %w", err)
-	}
-	server, err := newServer(mgr, o, trouble)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(
-		metrics.Registry.Register(server.Metrics),
-		mgr.Add(server),
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("serving", server.Ready),
-	); err != nil {
-		return err
-	}
-	mgr.GetLogger().Info("Starting", "version", version)
-	return mgr.Start(ctx)
+	return o.Run(ctx, version, managerOptions(o, trouble), func(mgr ctrl.Manager) error {
+		server, err := newServer(mgr, o, trouble)
+		if err != nil {
+			return err
+		}
+		return errors.Join(metrics.Registry.Register(server.Metrics), mgr.Add(server), mgr.AddReadyzCheck("serving", server.Ready))
+	})
 }
 
 // managerOptions elect no leader: every replica serves.
 func managerOptions(o options, trouble *pulse.Trouble) ctrl.Options {
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	return ctrl.Options{
-		Scheme: scheme,
-		Metrics: metricsserver.Options{
-			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
-		},
-		HealthProbeBindAddress:  o.probeAddress,
-		GracefulShutdownTimeout: new(gateway.DrainTime + gateway.CutTime + ledger.Interval), // what the last streams used is written after them
-		Cache:                   cacheOptions(trouble),
-	}
+	m := o.Options("", cacheOptions(trouble))
+	m.GracefulShutdownTimeout = new(gateway.DrainTime + gateway.CutTime + ledger.Interval) // what the last streams used is written after them
+	return m
 }
 
 // cacheOptions keep what the gateway must not know out of its memory: of pods it sees those of Sessions, of Secrets those of the keep.

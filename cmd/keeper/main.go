@@ -9,18 +9,12 @@ import (
 	"os"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
@@ -29,6 +23,7 @@ import (
 	"github.com/sandkeep/sandkeep/controllers/credential"
 	"github.com/sandkeep/sandkeep/controllers/gatewaycertificate"
 	"github.com/sandkeep/sandkeep/controllers/keyhealth"
+	"github.com/sandkeep/sandkeep/internal/operator"
 )
 
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
@@ -37,58 +32,21 @@ import (
 // version is set by the linker.
 var version = "unknown"
 
-// options are the flags of the keeper.
-type options struct {
-	metricsAddress, probeAddress string
-	leaderElect                  bool
-	zap                          zap.Options
-}
-
 func main() {
-	o := options{}
-	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, served by https to who may read them; 0 for none")
-	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
-	flag.BoolVar(&o.leaderElect, "leader-elect", false, "work only while holding the leader lease, for more than one replica")
-	o.zap.BindFlags(flag.CommandLine)
+	f := &operator.Flags{}
+	f.Bind(flag.CommandLine, ":8443")
+	f.BindLeaderElection(flag.CommandLine)
 	flag.Parse()
-	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
+	if err := run(ctrl.SetupSignalHandler(), f); err != nil {
 		fmt.Fprintln(os.Stderr, "keeper:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, o options) error {
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.zap)))
-	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), managerOptions(o))
-	if err != nil {
-		return fmt.Errorf("make the manager: %w", err)
-	}
-	if err := errors.Join(
-		setUpReconcilers(ctx, mgr),
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("ping", healthz.Ping),
-	); err != nil {
-		return err
-	}
-	mgr.GetLogger().Info("Starting", "version", version)
-	return mgr.Start(ctx)
-}
-
-func managerOptions(o options) ctrl.Options {
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	return ctrl.Options{
-		Scheme: scheme,
-		Metrics: metricsserver.Options{
-			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
-		},
-		HealthProbeBindAddress:        o.probeAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "keeper.sandkeep.dev",
-		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cacheOptions(),
-	}
+func run(ctx context.Context, f *operator.Flags) error {
+	return f.Run(ctx, version, f.Options("keeper.sandkeep.dev", cacheOptions()), func(mgr ctrl.Manager) error {
+		return errors.Join(setUpReconcilers(ctx, mgr), mgr.AddReadyzCheck("ping", healthz.Ping))
+	})
 }
 
 // cacheOptions keep to what the keeper may read: Secrets of the keep, and ConfigMaps beside the programs, which are what gateways tell of

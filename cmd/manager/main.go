@@ -11,19 +11,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
@@ -31,6 +26,7 @@ import (
 	"github.com/sandkeep/sandkeep/controllers/sessionclass"
 	"github.com/sandkeep/sandkeep/internal/access"
 	"github.com/sandkeep/sandkeep/internal/keep"
+	"github.com/sandkeep/sandkeep/internal/operator"
 )
 
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
@@ -41,24 +37,20 @@ var version = "unknown"
 
 // options are the flags of the manager.
 type options struct {
-	metricsAddress, probeAddress string
-	leaderElect                  bool
-	image                        string
-	gatewayURL, systemNamespace  string
-	concurrency                  int
-	zap                          zap.Options
+	operator.Flags
+	image                       string
+	gatewayURL, systemNamespace string
+	concurrency                 int
 }
 
 func main() {
 	o := options{}
-	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, served by https to who may read them; 0 for none")
-	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
-	flag.BoolVar(&o.leaderElect, "leader-elect", false, "work only while holding the leader lease, for more than one replica")
+	o.Bind(flag.CommandLine, ":8443")
+	o.BindLeaderElection(flag.CommandLine)
 	flag.StringVar(&o.image, "image", os.Getenv("SANDKEEP_IMAGE"), "the Sandkeep image, from which sandboxd is copied into sandboxes (default: SANDKEEP_IMAGE)")
 	flag.StringVar(&o.gatewayURL, "gateway-url", "https://sandkeep-gateway.sandkeep-system.svc", "where sandboxes find the gateway")
 	flag.StringVar(&o.systemNamespace, "namespace", v1alpha1.NamespaceSystem, "the namespace of Sandkeep's programs, where the gateway's certificates are published")
 	flag.IntVar(&o.concurrency, "concurrency", 8, "how many Sessions are reconciled at the same time")
-	o.zap.BindFlags(flag.CommandLine)
 	flag.Parse()
 	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "manager:", err)
@@ -70,37 +62,9 @@ func run(ctx context.Context, o options) error {
 	if o.image == "" {
 		return errors.New("no image: set SANDKEEP_IMAGE or --image to the Sandkeep image")
 	}
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.zap)))
-	mgr, err := ctrl.NewManager(ctrl.GetConfigOrDie(), managerOptions(o))
-	if err != nil {
-		return fmt.Errorf("make the manager: %w", err)
-	}
-	if err := errors.Join(
-		setUpReconcilers(ctx, mgr, o),
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("ping", healthz.Ping),
-	); err != nil {
-		return err
-	}
-	mgr.GetLogger().Info("Starting", "version", version)
-	return mgr.Start(ctx)
-}
-
-func managerOptions(o options) ctrl.Options {
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	return ctrl.Options{
-		Scheme: scheme,
-		Metrics: metricsserver.Options{
-			BindAddress: o.metricsAddress, SecureServing: true, FilterProvider: filters.WithAuthenticationAndAuthorization,
-		},
-		HealthProbeBindAddress:        o.probeAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              "manager.sandkeep.dev",
-		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cacheOptions(o),
-	}
+	return o.Run(ctx, version, o.Options("manager.sandkeep.dev", cacheOptions(o)), func(mgr ctrl.Manager) error {
+		return errors.Join(setUpReconcilers(ctx, mgr, o), mgr.AddReadyzCheck("ping", healthz.Ping))
+	})
 }
 
 // cacheOptions keep the caches small: of pods, ConfigMaps and volume claims they hold only those of Sessions.

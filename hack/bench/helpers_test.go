@@ -23,7 +23,7 @@ func benchOn(t *testing.T, objects ...client.Object) *bench {
 	t.Helper()
 	b := &bench{
 		options:  options{sessions: 3, nodes: 1, clients: 2, patience: testPatience},
-		Course:   program.Course{Progress: &install.Progress{Out: io.Discard}},
+		Course:   &program.Course{Progress: &install.Progress{Out: io.Discard}},
 		Workshop: program.Workshop{Checkout: t.TempDir(), Scratch: t.TempDir(), Abort: func(err error) { t.Errorf("aborted: %v", err) }},
 	}
 	numbered := interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {

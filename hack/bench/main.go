@@ -70,7 +70,7 @@ func usage() {
 type bench struct {
 	options
 	program.Workshop
-	program.Course
+	*program.Course
 	source  install.Source
 	config  *rest.Config
 	client  client.WithWatch
@@ -80,30 +80,17 @@ type bench struct {
 	report  report
 }
 
-func run(ctx context.Context, out io.Writer, o options) (err error) {
+func run(ctx context.Context, out io.Writer, o options) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	source, err := install.SourceHere()
-	if err != nil {
-		return err
-	}
-	ctx, abort := context.WithCancelCause(ctx)
-	defer abort(nil)
-	b := &bench{
-		options: o, source: source, Course: program.Course{Progress: &install.Progress{Out: out}},
-		Workshop: program.Workshop{Checkout: source.Root, Abort: abort},
-	}
-	unlock, err := b.Lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	defer func() { err = errors.Join(err, b.CleanUp(ctx)) }()
-	if err := b.perform(ctx); err != nil {
-		return err
-	}
-	return b.tell(out)
+	return program.Alone(ctx, out, func(ctx context.Context, source install.Source, w program.Workshop, c *program.Course) error {
+		b := &bench{options: o, source: source, Workshop: w, Course: c}
+		if err := b.perform(ctx); err != nil {
+			return err
+		}
+		return b.tell(out)
+	})
 }
 
 func (o options) check() error {

@@ -51,7 +51,7 @@ func main() {
 type bench struct {
 	options
 	program.Workshop
-	program.Course
+	*program.Course
 	api      *apiserver.Server
 	identity *identity
 	provider *endpoint
@@ -63,30 +63,17 @@ type bench struct {
 	report report
 }
 
-func run(ctx context.Context, out io.Writer, o options) (err error) {
+func run(ctx context.Context, out io.Writer, o options) error {
 	if o.requests < o.rounds || o.clients < 1 || o.streams < 1 || o.rounds < 1 || o.span <= 0 {
 		return errors.New("-clients, -streams and -rounds must be at least 1, -requests at least -rounds, and -span more than 0")
 	}
-	source, err := install.SourceHere()
-	if err != nil {
-		return err
-	}
-	ctx, abort := context.WithCancelCause(ctx)
-	defer abort(nil)
-	b := &bench{
-		options: o, Course: program.Course{Progress: &install.Progress{Out: out}},
-		Workshop: program.Workshop{Checkout: source.Root, Abort: abort},
-	}
-	unlock, err := b.Lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	defer func() { err = errors.Join(err, b.CleanUp(ctx)) }()
-	if err := b.perform(ctx); err != nil {
-		return err
-	}
-	return b.tell(out)
+	return program.Alone(ctx, out, func(ctx context.Context, _ install.Source, w program.Workshop, c *program.Course) error {
+		b := &bench{options: o, Workshop: w, Course: c}
+		if err := b.perform(ctx); err != nil {
+			return err
+		}
+		return b.tell(out)
+	})
 }
 
 // perform does the steps of the benchmark. Memory is measured first, in a gateway that has not been at work.

@@ -25,6 +25,25 @@ type Course struct {
 	atEnd    []Step
 }
 
+// Alone does a benchmark in this checkout with no other beside it, and undoes at the end what it did.
+func Alone(ctx context.Context, out io.Writer, do func(context.Context, install.Source, Workshop, *Course) error) (err error) {
+	source, err := install.SourceHere()
+	if err != nil {
+		return err
+	}
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	w := Workshop{Checkout: source.Root, Abort: abort}
+	unlock, err := w.Lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	c := &Course{Progress: &install.Progress{Out: out}}
+	defer func() { err = errors.Join(err, c.CleanUp(ctx)) }()
+	return do(ctx, source, w, c)
+}
+
 // Perform does the steps of a benchmark.
 func (c *Course) Perform(ctx context.Context, steps []Step) error {
 	for _, s := range steps {

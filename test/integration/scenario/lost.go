@@ -13,7 +13,7 @@ import (
 
 // lost are the lives of Sessions whose credential stops working while the agent is at work.
 func lost() []Scenario {
-	return []Scenario{keyLost(), permissionLost(), ownKeyLost(), labelLost(), keyInSandbox(), failsForKey()}
+	return []Scenario{keyLost(), permissionLost(), useLost(), ownKeyLost(), labelLost(), keyInSandbox(), failsForKey()}
 }
 
 // stillAtWork wants that the agent was left alone, and that the Session says by which credential it suffers.
@@ -72,6 +72,20 @@ func permissionLost() Scenario {
 				Want: Refused(v1alpha1.ReasonProviderNotFound), Also: stillAtWork("not found"),
 			},
 			{When: "it comes back", Do: []Action{apply(anthropic())}, Want: Running(), Also: []Fact{run(1)}},
+		},
+	}
+}
+
+func useLost() Scenario {
+	return Scenario{
+		Name: "the owner may not use an admin's credential any more while the agent is at work", Given: withGateway(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{
+				When: "the permission is taken away, and the agent asks", Do: []Action{permit(classes), pass(time.Minute), gatewayCounts(1)},
+				Want: Refused(v1alpha1.ReasonCredentialNotAllowed), Also: stillAtWork("may not use ClusterCredential"),
+			},
+			{When: "it is permitted again, and half a minute passes", Do: []Action{permit(Resources...), pass(40 * time.Second)}, Want: Running(), Also: []Fact{run(1)}},
 		},
 	}
 }
