@@ -12,7 +12,7 @@ import (
 const (
 	// bodyTime is how long a body may make no progress while somebody waits for it.
 	bodyTime = 30 * time.Second
-	// lingerTime is how long the rest of a body is taken after the answer, so that the connection can be used again.
+	// lingerTime is how long the rest of a body is taken after the answer, so that whoever still sends it gets to read that.
 	lingerTime = time.Second
 )
 
@@ -37,11 +37,12 @@ type bodyState int
 const (
 	resting bodyState = iota
 	waiting           // a read waits for bytes
-	ended             // nothing more comes
+	whole             // all of it has come
 	over              // the request has been answered
 )
 
-// guardBody has the body of a request give up after idle. What it returns is to be called when the request has been answered.
+// guardBody has the body of a request give up after idle. What it returns is to be called when the request has been answered. The request is one that
+// nobody else looks at.
 func guardBody(w http.ResponseWriter, r *http.Request, idle time.Duration) (answered func()) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return func() {}
@@ -83,8 +84,8 @@ func (b *body) end(err error) {
 		return
 	}
 	b.state, b.stalled = resting, errors.Is(err, os.ErrDeadlineExceeded)
-	if err != nil {
-		b.state = ended
+	if errors.Is(err, io.EOF) {
+		b.state = whole
 	}
 	_ = b.control.SetReadDeadline(time.Time{})
 }
@@ -99,13 +100,13 @@ func (b *body) gaveUp() bool {
 	return b.stalled
 }
 
-// answered bounds how long net/http waits for the rest of a body. It would wait without end after a read that it has to interrupt itself.
+// answered bounds how long net/http waits for the rest of a body, which it takes off the connection in any case.
 func (b *body) answered() {
 	b.mu.Lock()
 	before := b.state
 	b.state = over
 	b.mu.Unlock()
-	if before == ended {
+	if before == whole {
 		return
 	}
 	if before == waiting {

@@ -81,10 +81,6 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 		return
 	}
 	defer func() { x.settle(); pass.Done(x.used) }()
-	// Else net/http drops some of a request that is still coming in when the answer begins (https://pkg.go.dev/net/http#ResponseController).
-	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
-		s.Log.V(1).Info("Answers wait for the end of requests", "protocol", r.Proto)
-	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: x.rewrite, Transport: x.upstream.transport, FlushInterval: -1, ErrorLog: quietLog(),
 		ModifyResponse: x.answer, ErrorHandler: x.failed, BufferPool: &s.buffers,
@@ -117,7 +113,7 @@ func (s *Server) permit(r *http.Request, caller identity.Caller, provider, escap
 	if refused := x.matchRoute(r.Method, escaped); refused != nil {
 		return x, refused
 	}
-	if refused := x.uncountable(r.Header.Get("Upgrade")); refused != nil {
+	if refused := x.uncountable(r); refused != nil {
 		return x, refused
 	}
 	if x.key, x.revision, denied = s.keys.read(r.Context(), s, g); denied != nil {
@@ -188,12 +184,15 @@ func (x *exchange) matchRoute(method, escaped string) *refusal {
 	}
 }
 
-// uncountable refuses WebSockets where somebody wants to know what is used, or limits it: within their frames, nobody counts.
-func (x *exchange) uncountable(upgrade string) *refusal {
+// uncountable refuses WebSockets where somebody wants to know what is used, or limits it: within their frames, nobody counts. A handshake has no body
+// (RFC 6455, section 4.1), and the end of one could not be told from the first frames.
+func (x *exchange) uncountable(r *http.Request) *refusal {
 	name := x.grant.Provider.Name
 	switch {
-	case !strings.EqualFold(upgrade, webSocket):
+	case !strings.EqualFold(r.Header.Get("Upgrade"), webSocket):
 		return nil
+	case r.ContentLength != 0:
+		return &refusal{http.StatusBadRequest, "UpgradeRefused", "A request for a WebSocket must have no body", "", 0}
 	case x.format != "":
 		return &refusal{http.StatusNotImplemented, "UpgradeRefused", fmt.Sprintf(
 			"What is used of provider %q is counted, which cannot be done within a WebSocket; use its API by HTTP requests", name), "", 0}

@@ -178,15 +178,19 @@ func TestWhoIsAnsweredCannotHoldTheConnectionByABody(t *testing.T) {
 	}
 	much := strings.Repeat("x", 8<<10) // enough to be sent on
 	for name, c := range map[string]struct{ path, begin string }{
-		"no such path, a body of a length":          {"/v1alpha1/nothing", "Content-Length: 10\r\n\r\n"},
-		"no such path, a body in chunks":            {"/v1alpha1/nothing", "Transfer-Encoding: chunked\r\n\r\n"},
-		"no such path, the beginning of a body":     {"/v1alpha1/nothing", "Content-Length: 10\r\n\r\n{"},
-		"a quick provider, a body of a length":      {messages, "Content-Length: 10000\r\n\r\n" + much},
-		"a quick provider, a body in chunks":        {messages, "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
-		"a report, which nobody reads, of a length": {contract.GatewayReport, "Content-Length: 10\r\n\r\n"},
+		"no such path, a body of a length":           {"/v1alpha1/nothing", "Content-Length: 10\r\n\r\n"},
+		"no such path, a body in chunks":             {"/v1alpha1/nothing", "Transfer-Encoding: chunked\r\n\r\n"},
+		"no such path, the beginning of a body":      {"/v1alpha1/nothing", "Content-Length: 10\r\n\r\n{"},
+		"a quick provider, a body of a length":       {messages, "Content-Length: 10000\r\n\r\n" + much},
+		"a quick provider, a body in chunks":         {messages, "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
+		"a report, which nobody reads, of a length":  {contract.GatewayReport, "Content-Length: 10\r\n\r\n"},
+		"a question for a key that stops":            {contract.GatewayKey, "Content-Length: 100\r\n\r\n{"},
+		"a question for a key that stops, in chunks": {contract.GatewayKey, "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"},
+		"a request that stops":                       {contract.GatewayProviders + "anthropic/v1/messages/count_tokens", "Content-Length: 100\r\n\r\n{"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, early)
+			s.bodyTime = 200 * time.Millisecond
 			front := httptest.NewUnstartedServer(s.Server)
 			done := make(chan struct{}, 10)
 			front.Config.ConnState = func(_ net.Conn, state http.ConnState) {

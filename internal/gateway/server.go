@@ -25,6 +25,7 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/access"
 	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/duplex"
 	"github.com/sandkeep/sandkeep/internal/gateway/dial"
 	"github.com/sandkeep/sandkeep/internal/gateway/identity"
 	"github.com/sandkeep/sandkeep/internal/gateway/ledger"
@@ -196,6 +197,7 @@ func (s *Server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // ServeHTTP answers one request of a sandbox.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w, r = duplex.Allow(w, r)
 	defer guardBody(w, r, cmp.Or(s.bodyTime, bodyTime))()
 	provider, path, ok := cutProvider(r.RequestURI)
 	if !ok && !slices.Contains(ownPaths, r.URL.Path) {

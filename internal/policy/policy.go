@@ -20,6 +20,7 @@ func Names() []string {
 		"sandkeep-sandbox-exec",
 		"sandkeep-sandbox-pods",
 		"sandkeep-sandbox-tokens",
+		"sandkeep-session-appliers",
 		"sandkeep-session-owner",
 		"sandkeep-status",
 	}

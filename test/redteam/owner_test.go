@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,7 +38,7 @@ func owned(username string, groups ...string) deed {
 }
 
 func (p *place) filled(name string) string {
-	if slices.Contains([]string{string(editor), string(everyRight)}, name) {
+	if slices.Contains([]string{string(editor), string(applier), string(everyRight)}, name) {
 		return p.user(who(name))
 	}
 	return strings.ReplaceAll(name, "%s", p.namespace)
@@ -106,6 +107,25 @@ func TestI4NobodyNamesAnotherOwner(t *testing.T) {
 		"anybody, with every right":             {everyRight, owned("bob", many(8)...), ""},
 		"anybody in one's own group":            {everyRight, owned("bob", "every-right-of-%s"), ""},
 		"anybody, as an admin":                  {admin, owned("bob", "system:masters", "team-x"), ""},
+	})
+}
+
+// TestI4AppliersNameAnOwner has a controller apply what others wrote, with all that the controller itself may use.
+func TestI4AppliersNameAnOwner(t *testing.T) {
+	p := newPlace(t)
+	p.namesOwners(t)
+	p.createFor(t, &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.NamespaceSystem, Name: "sandkeep-appliers"},
+		Data:       map[string]string{"usernames": "system:serviceaccount:flux-system:kustomize-controller\n  " + p.user(applier) + "\n"},
+	})
+	nobody := createSession(func(*place, *v1alpha1.SessionSpec) {})
+	refused := "sandkeep-session-appliers: You are " + p.user(applier) + ", and ConfigMap sandkeep-appliers"
+	tryAll(t, p, map[string]attempt{
+		"for nobody":              {applier, nobody, refused},
+		"for itself":              {applier, owned(string(applier)), refused},
+		"for a person":            {applier, owned("alice"), ""},
+		"for one it may not name": {applier, owned("bob"), notYou},
+		"who is not listed":       {editor, nobody, ""},
 	})
 }
 

@@ -48,9 +48,12 @@ type Pulse struct {
 	// Trouble is what reflectors tell.
 	Trouble *Trouble
 
-	// until is the end of what the renewal that was seen last vouches for. Each request asks several times.
-	until atomic.Pointer[time.Time]
+	// seen is the renewal that was seen last. Each request asks several times.
+	seen atomic.Pointer[vouch]
 }
+
+// vouch is what a renewal says of the watches: that they are new enough until some time.
+type vouch struct{ renewed, until time.Time }
 
 // troubleTime is how long a watch that failed is taken to be behind: longer than its reflector waits before it tries again, and tells again if it fails
 // (https://pkg.go.dev/k8s.io/client-go/tools/cache#Reflector: 30 s and jitter at most).
@@ -124,15 +127,21 @@ func (p *Pulse) Fresh(ctx context.Context) bool {
 	if p.Trouble.recent(now) {
 		return false
 	}
-	if until := p.until.Load(); until != nil && !now.After(*until) {
+	last := p.seen.Load()
+	if last != nil && !now.After(last.until) {
 		return true
 	}
 	lease := &coordinationv1.Lease{}
 	if err := p.Cache.Get(ctx, p.key(), lease); err != nil || lease.Spec.RenewTime == nil {
 		return false
 	}
-	until := lease.Spec.RenewTime.Add(MaxAge)
-	p.until.Store(&until)
+	renewed := lease.Spec.RenewTime.Time
+	if last != nil && last.renewed.Equal(renewed) {
+		return false
+	}
+	// Counted from now, by a clock that is never set, and with no trust in a renewal from the future.
+	until := now.Add(MaxAge - max(0, now.Sub(renewed)))
+	p.seen.Store(&vouch{renewed, until})
 	return !now.After(until)
 }
 

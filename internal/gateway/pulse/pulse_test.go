@@ -12,13 +12,17 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 )
 
 var kinds = func() *runtime.Scheme {
@@ -89,6 +93,24 @@ func TestWatchesThatStandStillAreNotDecidedBy(t *testing.T) {
 			t.Error("not fresh though the watches work again")
 		}
 	})
+}
+
+// TestAClockThatIsSetBackVouchesForNothing: renewals are then from the future, and none of them is new for long.
+func TestAClockThatIsSetBackVouchesForNothing(t *testing.T) {
+	now := clocktesting.NewFakeClock(time.Now())
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.NamespaceSystem, Name: LeasePrefix + "gateway-0"}}
+	lease.Spec.RenewTime = new(metav1.NewMicroTime(now.Now().Add(time.Hour)))
+	api := fake.NewClientBuilder().WithScheme(kinds).WithObjects(lease).Build()
+	p := &Pulse{Cache: api, Writer: api, Clock: now, Pod: "gateway-0", UID: "uid", Trouble: &Trouble{Clock: now}}
+	for _, step := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, true}, {MaxAge, true}, {time.Second, false}, {time.Minute, false}} {
+		now.Step(step.after)
+		if got := p.Fresh(t.Context()); got != step.want {
+			t.Errorf("%s later: fresh %t", step.after, got)
+		}
+	}
 }
 
 func TestRenewalsThatFailAreToldAndTriedAgain(t *testing.T) {

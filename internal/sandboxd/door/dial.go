@@ -24,10 +24,11 @@ const (
 	headerTime = 30 * time.Minute
 	idleTime   = 90 * time.Second
 	// probeAfter is how long a connection may say nothing before the kernel asks whether the other side is still there, every probeEvery until vanishTime.
-	// What was sent and not acknowledged for vanishTime ends it as well (TCP_USER_TIMEOUT, tcp(7)); without that, a request would hang for a quarter of an hour.
+	// A gateway that acknowledges nothing for vanishTime ends it as well (TCP_USER_TIMEOUT, tcp(7)), without which a request would hang for a quarter of an hour;
+	// so does one that is there and takes nothing in, as when its provider does not.
 	probeAfter = 20 * time.Second
 	probeEvery = 5 * time.Second
-	vanishTime = 35 * time.Second
+	vanishTime = time.Minute
 
 	maxIdle = 32
 )

@@ -28,11 +28,11 @@ func TestAGatewayThatVanishesIsNoticed(t *testing.T) {
 		name               string
 		level, named, want int
 	}{
-		{"what is not acknowledged, in ms", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 35000},
+		{"what is not acknowledged, in ms", unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 60000},
 		{"probes", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 		{"the first probe, in s", unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 20},
 		{"the next one, in s", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 5},
-		{"how many", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+		{"how many", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 8},
 	} {
 		got, failed := 0, error(nil)
 		err := raw.Control(func(fd uintptr) { got, failed = unix.GetsockoptInt(int(fd), option.level, option.named) })

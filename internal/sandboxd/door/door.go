@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/duplex"
 	"github.com/sandkeep/sandkeep/internal/sandboxd/failure"
 )
 
@@ -141,14 +142,12 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "not_found_error", d.unknown())
 		return
 	}
+	w, r = duplex.Allow(w, r)
 	r, err := replayable(r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "invalid_request_error", "The body of the request ended early")
 		return
 	}
-	// A server otherwise holds back the head of an answer until the request has been read, and throws away what is still to come of that when the
-	// answer begins (https://pkg.go.dev/net/http#ResponseController.EnableFullDuplex).
-	_ = http.NewResponseController(w).EnableFullDuplex()
 	d.proxy.ServeHTTP(w, r.WithContext(withTarget(r.Context(), target{provider, path})))
 }
 
