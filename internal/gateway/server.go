@@ -108,6 +108,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for sandboxes: %w", err)
 	}
+	if !s.Identity.AnyAddress { // else one address may be that of many sandboxes
+		listener = &crowd{Listener: listener, refused: func() { s.Metrics.turnedAway("Connections") }}
+	}
 	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
 	var counted sync.WaitGroup
 	counted.Go(func() {

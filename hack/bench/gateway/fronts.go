@@ -65,7 +65,7 @@ func (b *bench) startSurroundings(ctx context.Context, _ io.Writer) error {
 		}
 		token := newToken()
 		b.api.Bind(token, pod)
-		b.agents = append(b.agents, newAgent(token, b.identity.pool()))
+		b.agents = append(b.agents, newAgent(token, addressOf(i), b.identity.pool()))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -23,11 +24,12 @@ type agent struct {
 	token     string
 }
 
-func newAgent(token string, roots *x509.CertPool) agent {
+func newAgent(token string, from net.IP, roots *x509.CertPool) agent {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return agent{token: token, transport: &http.Transport{
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots}, Protocols: protocols, DisableCompression: true,
+		DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).DialContext,
 	}}
 }
 

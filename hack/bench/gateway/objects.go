@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,12 +139,17 @@ func aSandbox(i int, p *v1alpha1.APIProvider) (*v1alpha1.Session, *corev1.Pod) {
 	})
 	pod := sandbox.Pod(sandbox.PodInput{Session: s, Class: class, Config: config, Digest: strings.Repeat("0", 64), Image: "sandkeep:bench"})
 	pod.UID = build.UID(pod.Name)
-	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: "127.0.0.1"}}}
+	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: addressOf(i).String()}}}
 	s.Status.PodName, s.Status.PodUID, s.Status.ClassName = pod.Name, string(pod.UID), class.Name
 	s.Status.Credentials = []v1alpha1.ResolvedCredential{{
 		Provider: p.Name, Ref: ref, Source: resolved.Source, Method: resolved.Method, Delivery: resolved.Delivery,
 	}}
 	return s, pod
+}
+
+// addressOf is that of a sandbox: all of 127.0.0.0/8 is this machine.
+func addressOf(sandbox int) net.IP {
+	return net.IPv4(127, 1, byte(sandbox/250), byte(1+sandbox%250))
 }
 
 // newToken looks like the token of a pod for the gateway.
