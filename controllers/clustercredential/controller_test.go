@@ -25,7 +25,7 @@ const canary = "sk-ant-api03-canary"
 
 const (
 	create  = `printf %s "$KEY" | kubectl -n sandkeep-keys create secret generic anthropic-key --type=sandkeep.dev/api-key --from-file=key=/dev/stdin`
-	replace = create + ` --dry-run=client -o yaml | kubectl replace -f -`
+	replace = `printf '{"data":{"key":"%s"}}' "$(printf %s "$KEY" | base64 | tr -d '\n')" | kubectl -n sandkeep-keys patch secret anthropic-key --patch-file=/dev/stdin`
 )
 
 // noon is the time of the stages, in whole seconds.

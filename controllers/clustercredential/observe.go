@@ -53,7 +53,7 @@ func found[T client.Object](ctx context.Context, reader client.Reader, key clien
 func (w world) facts() keyhealth.Facts {
 	f := keyhealth.Facts{
 		Before: w.credential.Status, Provider: w.provider, Hosts: w.credential.Spec.Hosts, Watched: true, Observed: w.observed,
-		Limited: w.credential.Spec.Limits != nil,
+		Limits: w.credential.Spec.Limits,
 	}
 	if _, ok := w.key(); ok {
 		f.Revision = keep.Revision(w.secret)

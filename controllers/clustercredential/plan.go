@@ -90,10 +90,9 @@ func (w world) ref() v1alpha1.SecretKeyReference { return w.credential.Spec.APIK
 
 // command puts the key into the Secret without a newline at its end; verb is create or replace. The key stays out of arguments, which others can read.
 func (w world) command(verb string) string {
-	create := fmt.Sprintf(`printf %%s "$KEY" | kubectl -n %s create secret generic %s --type=%s --from-file=%s=/dev/stdin`,
-		v1alpha1.NamespaceKeys, w.ref().Name, v1alpha1.SecretTypeAPIKey, w.ref().Key)
 	if verb == "create" {
-		return create
+		return fmt.Sprintf(`printf %%s "$KEY" | kubectl -n %s create secret generic %s --type=%s --from-file=%s=/dev/stdin`,
+			v1alpha1.NamespaceKeys, w.ref().Name, v1alpha1.SecretTypeAPIKey, w.ref().Key)
 	}
-	return create + " --dry-run=client -o yaml | kubectl replace -f -"
+	return keep.PutEntry(v1alpha1.NamespaceKeys, w.ref())
 }

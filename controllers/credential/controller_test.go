@@ -134,7 +134,7 @@ func found(replica string, fault observation.Fault, secondsAgo int) *corev1.Conf
 
 const (
 	putKey    = `printf %s "$KEY" | kubectl -n team-a create secret generic anthropic-key --from-file=key=/dev/stdin`
-	putAgain  = putKey + " --dry-run=client -o yaml | kubectl replace -f -"
+	putAgain  = `printf '{"data":{"key":"%s"}}' "$(printf %s "$KEY" | base64 | tr -d '\n')" | kubectl -n team-a patch secret anthropic-key --patch-file=/dev/stdin`
 	noKeyText = `Entry "key" of Secret "anthropic-key" in namespace "team-a" is no key: it is empty, or has a blank or a newline in it or at its end ` +
 		`(--from-file keeps the newline at the end of a file); put the bare key there: ` + putAgain
 )

@@ -102,7 +102,7 @@ func (w world) others() []string {
 // facts are what every credential has. The revision is the one that the gateway used last: nobody else reads the Secret.
 func (w world) facts() keyhealth.Facts {
 	f := keyhealth.Facts{
-		Before: w.credential.Status, Provider: w.provider, Observed: w.observed, Limited: w.credential.Spec.Limits != nil,
+		Before: w.credential.Status, Provider: w.provider, Observed: w.observed, Limits: w.credential.Spec.Limits,
 		Revision: cmp.Or(observation.Newest(w.observed), w.credential.Status.Revision),
 	}
 	switch {

@@ -136,11 +136,10 @@ func (w world) ref() v1alpha1.SecretKeyReference { return w.credential.Spec.APIK
 // key is the command that puts the key into the Secret without a newline at its end; verb is create or replace. The key stays out of arguments, which others
 // can read.
 func (w world) key(verb string) string {
-	create := fmt.Sprintf(`printf %%s "$KEY" | kubectl -n %s create secret generic %s --from-file=%s=/dev/stdin`, w.credential.Namespace, w.ref().Name, w.ref().Key)
 	if verb == "create" {
-		return create
+		return fmt.Sprintf(`printf %%s "$KEY" | kubectl -n %s create secret generic %s --from-file=%s=/dev/stdin`, w.credential.Namespace, w.ref().Name, w.ref().Key)
 	}
-	return create + " --dry-run=client -o yaml | kubectl replace -f -"
+	return keep.PutEntry(w.credential.Namespace, w.ref())
 }
 
 // command lets the gateway read the one Secret. RBAC restricts by resourceNames in Roles only, so each Secret has one of its own.

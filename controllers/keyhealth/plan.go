@@ -2,6 +2,7 @@ package keyhealth
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
+	"github.com/sandkeep/sandkeep/internal/gateway/limit"
 	"github.com/sandkeep/sandkeep/internal/keep"
 	"github.com/sandkeep/sandkeep/internal/observation"
 )
@@ -26,8 +28,8 @@ type Facts struct {
 	TokenKind, Revision string
 	// Watched says that a change of the Secret is noticed.
 	Watched bool
-	// Limited says that the spec has limits.
-	Limited bool
+	// Limits are those of the spec; nil for none.
+	Limits *v1alpha1.CredentialLimits
 	// Observed is what replicas of the gateway saw of this credential.
 	Observed []observation.Observation
 	// Recheck is the time to the next look at what cannot be watched; 0 when all can.
@@ -74,14 +76,14 @@ func (p *plan) lookAgain(at, now time.Time) {
 
 // lookAtLimits says whether a limit was reached lately.
 func (p *plan) lookAtLimits(f Facts, now time.Time) {
-	if !f.Limited {
+	if f.Limits == nil {
 		return
 	}
 	p.limits = &metav1.Condition{
 		Type: v1alpha1.ConditionWithinLimits, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonWithinLimits, Message: "No limit was reached lately",
 	}
-	if !p.seen.LimitedUntil.After(now) {
-		return
+	if !p.seen.LimitedUntil.After(now) || !slices.Contains(limit.Texts(f.Limits), p.seen.Limit) {
+		return // long ago, or by a limit that has been changed since
 	}
 	p.limits.Status, p.limits.Reason = metav1.ConditionFalse, v1alpha1.ReasonLimitReached
 	p.limits.Message = fmt.Sprintf("Requests were refused because the use is limited to %s; raise the limit, or wait until there is room", p.seen.Limit)

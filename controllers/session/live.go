@@ -114,7 +114,7 @@ func credentialLost(w *world, now time.Time) *plan {
 	}
 	return &plan{
 		phase: hindered, pod: pod, reason: missing.Reason, missing: missing, wake: nextQuestion(w, now),
-		message: fmt.Sprintf("The agent in pod %q goes on by itself once its credential works again. %s", pod.Name, missing.Message),
+		message: fmt.Sprintf("The agent in pod %q is left at work; where it fails by this, it runs again once its credential works. %s", pod.Name, missing.Message),
 	}
 }
 

@@ -24,14 +24,17 @@ var names = []string{"kubectl", "etcd", "kube-apiserver"}
 
 // build makes the programs of the node. Go's build cache makes it quick when little changed, in other checkouts too.
 func (l *launcher) build(ctx context.Context) error {
-	for _, program := range []struct{ name, ldflags string }{{"pause", "-s -w"}, {"node", versionFlags()}} {
-		pkg := filepath.Join(l.source, "hack", "cluster", program.name)
+	for _, program := range []struct{ pkg, name, ldflags string }{{"pause", "pause", "-s -w"}, {"node", layout.NodeProgram, versionFlags()}} {
+		pkg := filepath.Join(l.source, "hack", "cluster", program.pkg)
 		if err := goBuild(ctx, pkg, l.dir.Bin(program.name), program.ldflags); err != nil {
 			return err
 		}
 	}
 	for _, name := range names {
-		if err := os.Symlink("node", l.dir.Bin(name)); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Remove(l.dir.Bin(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Symlink(layout.NodeProgram, l.dir.Bin(name)); err != nil {
 			return err
 		}
 	}
@@ -48,11 +51,12 @@ func (l *launcher) buildOnce(ctx context.Context) error {
 		return err
 	}
 	stamp := l.dir.Bin("sources")
-	if built, err := os.ReadFile(stamp); err == nil && string(built) == sources {
+	_, missing := os.Stat(l.dir.Bin(layout.NodeProgram))
+	if built, err := os.ReadFile(stamp); err == nil && string(built) == sources && missing == nil {
 		return nil
 	}
 	what := "Building Kubernetes " + layout.KubernetesVersion
-	if _, err := os.Stat(l.dir.Bin("node")); err != nil {
+	if missing != nil {
 		what += " from Go modules, which takes some minutes the first time"
 	}
 	if err := l.progress.step(what, func() error { return l.build(ctx) }); err != nil {

@@ -97,7 +97,7 @@ func TestEgress(t *testing.T) {
 
 // probeOverrides give a pod the node's binary: its kubectl is the HTTP client of an image that holds nothing.
 const probeOverrides = `{"spec": {
-	"volumes": [{"name": "node", "hostPath": {"path": "` + layout.Inside + `/bin/node"}}],
+	"volumes": [{"name": "node", "hostPath": {"path": "` + layout.Inside + `/bin/` + layout.NodeProgram + `"}}],
 	"containers": [{"name": "probe", "image": "` + layout.PauseImage + `", "volumeMounts": [{"name": "node", "mountPath": "/node"}]}]
 }}`
 

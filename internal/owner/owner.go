@@ -88,10 +88,13 @@ func Denied(o *v1alpha1.Owner, u Use) string {
 			"ask an admin to apply them, and make a new Session", u.Kind, u.Name)
 	}
 	role := "sandkeep-" + shortNames[u.Resource] + "-" + u.Name
-	// What is too long for a condition is cut at its end: then the name of a role, and not that of somebody else.
-	return fmt.Sprintf("%s may not use %s %q; ask an admin to run: "+
-		"kubectl create clusterrole %s --verb=%s --resource=%s.%s --resource-name=%s; kubectl create clusterrolebinding %s-%.4x %s --clusterrole=%s",
-		subject(o.Username), u.Kind, u.Name, role, Verb, u.Resource, v1alpha1.GroupVersion.Group, u.Name,
+	// kubectl create clusterrole takes the verb "use" for its own resources only. What is too long for a condition is cut at its end: then the name of a
+	// role, and not that of somebody else.
+	return fmt.Sprintf("%s may not use %s %q; ask an admin to run `"+
+		`echo '{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"%s"},`+
+		`"rules":[{"apiGroups":["%s"],"resources":["%s"],"resourceNames":["%s"],"verbs":["%s"]}]}' | kubectl apply -f - && `+
+		"kubectl create clusterrolebinding %s-%.4x %s --clusterrole=%s`",
+		subject(o.Username), u.Kind, u.Name, role, v1alpha1.GroupVersion.Group, u.Resource, u.Name, Verb,
 		role, sha256.Sum256([]byte(o.Username)), flag(o.Username), role)
 }
 

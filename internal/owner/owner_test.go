@@ -55,15 +55,17 @@ func TestDeniedPrintsTheCommandsThatAnAdminRuns(t *testing.T) {
 	}{
 		"a person": {
 			&v1alpha1.Owner{Username: "dev@acme.example"}, ClusterCredential("org"),
-			`User "dev@acme.example" may not use ClusterCredential "org"; ask an admin to run: ` +
-				`kubectl create clusterrole sandkeep-credential-org --verb=use --resource=clustercredentials.sandkeep.dev --resource-name=org; ` +
-				`kubectl create clusterrolebinding sandkeep-credential-org-03f5e1f3 --user=dev@acme.example --clusterrole=sandkeep-credential-org`,
+			`User "dev@acme.example" may not use ClusterCredential "org"; ask an admin to run ` + "`" +
+				`echo '{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"sandkeep-credential-org"},` +
+				`"rules":[{"apiGroups":["sandkeep.dev"],"resources":["clustercredentials"],"resourceNames":["org"],"verbs":["use"]}]}' | kubectl apply -f - && ` +
+				`kubectl create clusterrolebinding sandkeep-credential-org-03f5e1f3 --user=dev@acme.example --clusterrole=sandkeep-credential-org` + "`",
 		},
 		"a service account": {
 			&v1alpha1.Owner{Username: "system:serviceaccount:ci:bot"}, Class("big"),
-			`ServiceAccount "bot" of namespace "ci" may not use SessionClass "big"; ask an admin to run: ` +
-				`kubectl create clusterrole sandkeep-class-big --verb=use --resource=sessionclasses.sandkeep.dev --resource-name=big; ` +
-				`kubectl create clusterrolebinding sandkeep-class-big-a642a5a7 --serviceaccount=ci:bot --clusterrole=sandkeep-class-big`,
+			`ServiceAccount "bot" of namespace "ci" may not use SessionClass "big"; ask an admin to run ` + "`" +
+				`echo '{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"sandkeep-class-big"},` +
+				`"rules":[{"apiGroups":["sandkeep.dev"],"resources":["sessionclasses"],"resourceNames":["big"],"verbs":["use"]}]}' | kubectl apply -f - && ` +
+				`kubectl create clusterrolebinding sandkeep-class-big-a642a5a7 --serviceaccount=ci:bot --clusterrole=sandkeep-class-big` + "`",
 		},
 		"nobody": {
 			nil, Class("big"),

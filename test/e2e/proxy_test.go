@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -316,9 +318,10 @@ func TestI4OwnerLosesAKeyWhileAnAgentRuns(t *testing.T) {
 	owner := &v1alpha1.Owner{Username: "dev of " + p.namespace}
 	p.session("ok", p.commandClass(ask+`while ! ask | tee -a /tmp/answers | grep -q ' 403$'; do sleep 0.2; done; tail -n 2 /tmp/answers`, paid(v1alpha1.DeliveryProxy)),
 		func(s *v1alpha1.SessionSpec) { s.Owner = owner })
-	p.expectMessage(p.untilWaiting(v1alpha1.ReasonClassNotAllowed), "dev of "+p.namespace, "kubectl create clusterrole")
-	p.permit(owner, "sessionclasses")
-	p.expectMessage(p.untilWaiting(v1alpha1.ReasonCredentialNotAllowed), "dev of "+p.namespace, "kubectl create clusterrole")
+	waiting := p.untilWaiting(v1alpha1.ReasonClassNotAllowed)
+	p.expectMessage(waiting, "dev of "+p.namespace)
+	p.doAsTold(waiting)
+	p.expectMessage(p.untilWaiting(v1alpha1.ReasonCredentialNotAllowed), "dev of "+p.namespace)
 	binding := p.permit(owner, "clustercredentials")
 	p.untilRunning()
 	p.untilSeen("the key")
@@ -332,6 +335,32 @@ func TestI4OwnerLosesAKeyWhileAnAgentRuns(t *testing.T) {
 	}
 	if log := p.fullLog(s.Status.PodName); !strings.Contains(log, "may not use ClusterCredential") {
 		t.Errorf("the agent was not told why it was refused:\n%s", log)
+	}
+}
+
+// gives finds what a command makes that permits something.
+var gives = regexp.MustCompile(`create clusterrolebinding (\S+) .*--clusterrole=(\S+)$`)
+
+// doAsTold runs the command that a message prints, as an admin does who copies it.
+func (p *play) doAsTold(s *v1alpha1.Session) {
+	p.Helper()
+	message := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady).Message
+	parts := strings.Split(message, "`")
+	if len(parts) != 3 {
+		p.Fatalf("the message %q has no command, or several", message)
+	}
+	made := gives.FindStringSubmatch(parts[1])
+	if made == nil {
+		p.Fatalf("the command permits nothing: %s", parts[1])
+	}
+	p.Cleanup(func() {
+		p.remove(&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: made[1]}})
+		p.remove(&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: made[2]}})
+	})
+	kubectl := p.kubectlCommand(p.Context(), p.namespace)
+	script := fmt.Sprintf("kubectl() { %s \"$@\"; }\n%s", strings.Join(kubectl.Args, " "), parts[1])
+	if out, err := exec.CommandContext(p.Context(), "bash", "-c", script).CombinedOutput(); err != nil {
+		p.Fatalf("%s: %v\n%s", parts[1], err, out)
 	}
 }
 

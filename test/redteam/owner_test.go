@@ -23,7 +23,7 @@ const (
 	notYourGroup = ownerRefused + `You are not in all groups of the owner: leave these out of spec.owner, or ask for the verb "assign-owner" on each of groups.sandkeep.dev named `
 	systemGroup  = ownerRefused + `Groups of an owner that begin with "system:" are those that the API server puts everybody in`
 	notYourClass = ownerRefused + "You may not use SessionClass "
-	notYourKeys  = ownerRefused + "You may not use every ClusterCredential that the Session names: leave these out of spec.credentials, or ask an admin for the verb \"use\" on each of " +
+	notYourKeys  = ownerRefused + "You may not use every ClusterCredential that the Session names, or one does not exist: leave these out of spec.credentials, or ask an admin for the verb \"use\" on each of " +
 		"clustercredentials.sandkeep.dev named "
 )
 

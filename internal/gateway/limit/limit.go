@@ -61,6 +61,29 @@ func (e *Exceeded) String() string {
 	return text
 }
 
+// Texts are what is said of each limit of a credential once it is reached.
+func Texts(l *v1alpha1.CredentialLimits) []string {
+	var texts []string
+	all, perOwner := rulesOf(l)
+	for i, rules := range []v1alpha1.Limits{all, perOwner} {
+		for name, limit := range map[Name]*int64{
+			RequestsPerMinute: wide(rules.RequestsPerMinute), ConcurrentRequests: wide(rules.ConcurrentRequests), TokensPerDay: rules.TokensPerDay, Sessions: wide(rules.Sessions),
+		} {
+			if limit != nil {
+				texts = append(texts, (&Exceeded{Name: name, Limit: *limit, PerOwner: i == 1}).String())
+			}
+		}
+	}
+	return texts
+}
+
+func wide(limit *int32) *int64 {
+	if limit == nil {
+		return nil
+	}
+	return new(int64(*limit))
+}
+
 // rulesOf are the limits of a credential's whole use, and of each owner's.
 func rulesOf(l *v1alpha1.CredentialLimits) (all, perOwner v1alpha1.Limits) {
 	if l == nil {

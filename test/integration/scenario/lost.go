@@ -21,7 +21,7 @@ func stillAtWork(words string) []Fact {
 	pod := func(s Seen) string {
 		return differs("SandboxReady", "True Running", line(s.Session, v1alpha1.ConditionSandboxReady))
 	}
-	return []Fact{pod, run(1), says(words), says("goes on by itself once its credential works again"), paidBy("org")}
+	return []Fact{pod, run(1), says(words), says("is left at work; where it fails by this, it runs again once its credential works"), paidBy("org")}
 }
 
 // judgedAs is a keeper that says how the admin's credential is.

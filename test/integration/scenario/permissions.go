@@ -37,7 +37,7 @@ func classNotPermitted() Scenario {
 			{
 				When: "the Session is applied", Do: []Action{permit(clusterCredentials), apply(session().Obj())},
 				Want: Waiting(v1alpha1.ReasonClassNotAllowed), Also: []Fact{
-					says("may not use SessionClass"), says("kubectl create clusterrole sandkeep-class-"), run(0), pods(),
+					says("may not use SessionClass"), says(`"name":"sandkeep-class-`), run(0), pods(),
 				},
 			},
 			{When: "half a minute passes", Do: []Action{pass(40 * time.Second)}, Want: Waiting(v1alpha1.ReasonClassNotAllowed), Also: []Fact{pods()}},
@@ -53,7 +53,7 @@ func credentialNotPermitted() Scenario {
 			{
 				When: "the Session is applied", Do: []Action{permit(classes), apply(session().Obj())},
 				Want: Waiting(v1alpha1.ReasonCredentialNotAllowed), Also: []Fact{
-					says("may not use ClusterCredential"), says("kubectl create clusterrole sandkeep-credential-"), run(0), pods(),
+					says("may not use ClusterCredential"), says(`"name":"sandkeep-credential-`), run(0), pods(),
 				},
 			},
 			permitted(1),

@@ -8,6 +8,8 @@ const (
 	KubernetesVersion = "v1.37.2"
 	// NodeName is the name of the only node.
 	NodeName = "node-1"
+	// NodeProgram is every program of the node in one. It is not called "node", as people put its folder first in PATH.
+	NodeProgram = "localnode"
 	// PauseImage holds the sandbox of every pod. It is made here, since nothing can be pulled.
 	PauseImage = "cluster.local/pause:1"
 	// Inside is where the node sees the directory of the cluster, wherever the checkout is. It keeps the paths of sockets

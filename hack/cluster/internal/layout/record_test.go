@@ -132,7 +132,7 @@ func TestDamagedRecordIsNamed(t *testing.T) {
 
 func TestWhatOutlivesACluster(t *testing.T) {
 	dir := Dir("/c")
-	for _, kept := range []string{dir.Bin("node"), dir.Containerd(), dir.Log("etcd"), dir.Lock()} {
+	for _, kept := range []string{dir.Bin(NodeProgram), dir.Containerd(), dir.Log("etcd"), dir.Lock()} {
 		for _, removed := range dir.Ephemeral() {
 			if strings.HasPrefix(kept+"/", removed+"/") {
 				t.Errorf("%s ends with the cluster, since %s does", kept, removed)

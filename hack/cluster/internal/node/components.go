@@ -31,7 +31,7 @@ const inside = layout.Dir(layout.Inside)
 
 // own is the command line of a program out of the node binary.
 func own(program string, args ...string) []string {
-	return append([]string{inside.Bin("node"), program}, args...)
+	return append([]string{inside.Bin(layout.NodeProgram), program}, args...)
 }
 
 func etcd() component {
