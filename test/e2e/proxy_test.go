@@ -166,6 +166,7 @@ func TestI2I3HostileAgentFindsNoKey(t *testing.T) {
 
 // searchByShape looks for keys by their shape wherever the agent can read, and says how much that was. The marks show that it finds what is there.
 const searchByShape = `MARK=canary-in-an-environment sleep 30 & echo canary-in-a-file > /tmp/mark
+until grep -q canary /proc/$!/environ; do sleep 0.1; done
 { cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline
 	find / /tmp "$HOME" /workspace /sandkeep -xdev -type f -readable -size -256k -not -path '/usr/*' -not -path '/proc/*' -not -path '/sys/*' -not -path /tmp/all -exec cat {} + ; } 2>/dev/null > /tmp/all
 echo "searched $(wc -c < /tmp/all) bytes and found $(grep -aoE '(canary|sk)-[A-Za-z0-9_-]{8,}' /tmp/all | sort -u | tr '\n' ' ')"
