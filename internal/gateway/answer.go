@@ -41,6 +41,13 @@ var (
 // maxError is the most of an error's body that is read to find out what failed.
 const maxError = 64 << 10
 
+// Of an answer that nobody waits for any more, so much is read for its count: of a stream, which may tell in its first event what it costs, and of one in
+// JSON, which tells it at its end.
+const (
+	firstWords = 4 << 10
+	maxRest    = 8 << 20
+)
+
 // answer looks at what a provider answered before it is streamed back.
 func (x *exchange) answer(r *http.Response) error {
 	switch {
@@ -61,9 +68,16 @@ func (x *exchange) answer(r *http.Response) error {
 	r.Trailer = nil // their names come with the header
 	x.answered = true
 	checked := x.detector.Reader(r.Body, x.echoed)
-	body := &counted{ReadCloser: checked, answer: r, meter: meter.New(x.format, contentType), done: func(u meter.Usage) { x.count(r.StatusCode, u) }}
+	body := &counted{
+		ReadCloser: checked, answer: r, meter: meter.New(x.format, contentType), begun: x.parting.begin, done: func(u meter.Usage) { x.count(r.StatusCode, u) },
+	}
 	r.Body, x.settle = body, body.finish
+	if why := x.parting.left(); why != nil {
+		_, _ = body.Read(make([]byte, firstWords)) // whatever comes of it is what can be counted
+		return why
+	}
 	if upgraded != nil {
+		x.parting.begin() // frames are not counted
 		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{webSocket}
 		r.Body = struct {
 			io.ReadCloser
@@ -179,15 +193,21 @@ type counted struct {
 	io.ReadCloser
 	answer *http.Response
 	meter  *meter.Meter
-	done   func(meter.Usage)
-	once   sync.Once
+	// begun is called when it may be known what the answer costs, done with that.
+	begun func()
+	done  func(meter.Usage)
+	once  sync.Once
+	ended bool
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	_, _ = c.meter.Write(p[:n]) // it never fails
+	if err != nil || !c.meter.AtEnd() {
+		c.begun()
+	}
 	if err != nil {
-		c.answer.Trailer = nil
+		c.answer.Trailer, c.ended = nil, true
 		c.finish()
 	}
 	return n, err
@@ -195,6 +215,9 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // Close ends the count, also of an answer that was not read to its end.
 func (c *counted) Close() error {
+	if c.meter.AtEnd() && !c.ended {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c, maxRest)) // the model has written it, whether an agent is left to read it or not
+	}
 	c.finish()
 	return c.ReadCloser.Close()
 }

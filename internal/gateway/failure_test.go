@@ -173,8 +173,11 @@ func TestAnAgentThatLeavesEndsTheRequest(t *testing.T) {
 		begin  func(http.ResponseWriter)
 		status string
 	}{
-		"before the answer":     {nil, "0"},
-		"in a stream of no end": {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "data: x\n\n") }, "200"},
+		"before the answer": {nil, "0"},
+		"in a stream of no end": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", stream)
+			_, _ = io.WriteString(w, "data: x\n\n")
+		}, "200"},
 		"in an error without end": {func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusInternalServerError)
 			_, _ = io.WriteString(w, "x")
@@ -192,6 +195,7 @@ func TestAnAgentThatLeavesEndsTheRequest(t *testing.T) {
 				close(begun)
 				<-r.Context().Done()
 			})
+			s.goneTime = 200 * time.Millisecond
 			ctx, leave := context.WithCancel(t.Context())
 			defer leave()
 			go func() {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,8 @@ type exchange struct {
 	// confirmed is when it was last known that the request is permitted.
 	confirmed time.Time
 	// body is that of the request; nil where there is none.
-	body *body
+	body    *body
+	parting parting
 	// used are the tokens that the answer cost, once settle has returned: of a WebSocket, somebody may still be counting when the exchange ends.
 	used   int64
 	settle func()
@@ -86,11 +88,13 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 		ModifyResponse: x.answer, ErrorHandler: x.failed, BufferPool: &s.buffers,
 	}
 	x.body, _ = r.Body.(*body)
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	x.parting.end = cancel
+	defer x.parting.over()
+	defer context.AfterFunc(r.Context(), func() { x.parting.leave(errGone, cmp.Or(s.goneTime, goneTime)) })()
 	defer s.streams.add(x, func(why *revokedError) {
-		cancel(why)
-		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(lastWords)) // an agent that reads nothing would hold it open
+		x.parting.leave(why, cmp.Or(s.revokedTime, revokedTime))
+		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(revokedTime + lastWords)) // an agent that reads nothing would hold it open
 	})()
 	proxy.ServeHTTP(finalOnly{w}, r.WithContext(ctx))
 }
@@ -220,8 +224,12 @@ func (x *exchange) rewrite(r *httputil.ProxyRequest) {
 func (x *exchange) credentialHeaders() []string { return []string{x.grant.Header} }
 
 // failed answers when the provider did not.
-func (x *exchange) failed(w http.ResponseWriter, r *http.Request, err error) {
-	if why := revocation(r.Context()); why != nil {
+func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
+	left := x.parting.left()
+	if left != nil && !x.answered {
+		x.count(0, meter.Usage{})
+	}
+	if why, revoked := errors.AsType[*revokedError](left); revoked {
 		x.Metrics.refused(x.caller.Session, x.grant.Provider.Name, why.kind)
 		x.refuse(w, x.format, why.refusal)
 		return
@@ -231,10 +239,7 @@ func (x *exchange) failed(w http.ResponseWriter, r *http.Request, err error) {
 		x.refuse(w, x.format, refusal{http.StatusRequestTimeout, "Stalled", "The rest of the request does not come; send it again", "", 0})
 		return
 	}
-	if r.Context().Err() != nil {
-		if !x.answered {
-			x.count(0, meter.Usage{})
-		}
+	if left != nil {
 		return // nobody is left to be told
 	}
 	refused := x.explain(err)

@@ -90,7 +90,7 @@ type Server struct {
 	serving   atomic.Bool
 
 	// Times other than those of the constants, for tests.
-	bodyTime, drainTime time.Duration
+	bodyTime, drainTime, goneTime, revokedTime time.Duration
 }
 
 // reasonPolicyMissing is the kind of the answers that are given while the admission policies are not in force.

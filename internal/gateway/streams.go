@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -147,10 +146,4 @@ func (s *Server) revoked(ctx context.Context, x *exchange, live bool) (why *revo
 		return nil, false
 	}
 	return &revokedError{refusal{http.StatusForbidden, denied.Reason, denied.Message, contract.ProviderAuthenticationFailed, 0}}, true
-}
-
-// revocation is why the request of a context was cut; nil when it was not, or by its own end.
-func revocation(ctx context.Context) *revokedError {
-	why, _ := errors.AsType[*revokedError](context.Cause(ctx))
-	return why
 }

@@ -84,6 +84,7 @@ func TestI4RevocationCutsOpenStreams(t *testing.T) {
 
 func TestRequestThatIsRevokedBeforeItsAnswerIsTold(t *testing.T) {
 	s := newStage(t, unending(false))
+	s.revokedTime = 50 * time.Millisecond
 	got := make(chan answer)
 	go func() { got <- s.post("") }()
 	s.eventually("the request at the provider", func() bool { return len(s.upstream.requests()) == 1 })

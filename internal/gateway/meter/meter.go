@@ -46,6 +46,7 @@ type Meter struct {
 	counts  counts
 	known   bool
 	skipped int64
+	atEnd   bool
 }
 
 // New is a Meter for an answer with a body of contentType: events, or else JSON. With a format that it does not know, it reads nothing.
@@ -56,12 +57,15 @@ func New(format Format, contentType string) *Meter {
 		return m
 	}
 	scan := &scanner{path: path, leaf: []byte(path.leaf), found: m.found, lost: m.lost}
-	m.feed = scan.feed
+	m.feed, m.atEnd = scan.feed, true
 	if kind, _, err := mime.ParseMediaType(contentType); err == nil && kind == "text/event-stream" {
-		m.feed = (&events{scan: scan}).feed
+		m.feed, m.atEnd = (&events{scan: scan}).feed, false
 	}
 	return m
 }
+
+// AtEnd is true for an answer that says what it used at its end only: one in JSON, which comes at once when the model has finished.
+func (m *Meter) AtEnd() bool { return m.atEnd }
 
 // Write takes the next bytes of the answer. It always takes all of them.
 func (m *Meter) Write(p []byte) (int, error) {
