@@ -38,6 +38,10 @@ func reconcilerFor(base acceptance.Base) *acceptance.Reconciler[*v1alpha1.APIPro
 }
 
 // judge accepts what the schema accepted: its rules say all there is to say about an APIProvider alone.
-func judge(context.Context, client.Reader, *v1alpha1.APIProvider) (acceptance.Verdict, error) {
-	return acceptance.Accepted("Agents can be told about this provider"), nil
+func judge(_ context.Context, _ client.Reader, p *v1alpha1.APIProvider) (acceptance.Verdict, error) {
+	message := "Agents can be told about this provider"
+	if len(p.Spec.Routes) == 0 {
+		message += "; without spec.routes the gateway lets no request through to it, so keys can be delivered by Env and File only"
+	}
+	return acceptance.Accepted(message), nil
 }

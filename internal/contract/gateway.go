@@ -31,6 +31,8 @@ const (
 	HeaderFailureClass = "Sandkeep-Failure-Class"
 	// HeaderFailureMessage says in one line of ASCII what happened and what to do next.
 	HeaderFailureMessage = "Sandkeep-Failure-Message"
+	// HeaderRetryAfter is the number of seconds until trying again helps, where agents are told of less by Retry-After.
+	HeaderRetryAfter = "Sandkeep-Retry-After"
 )
 
 // Gateway is where the gateway is and how it is known to be the one.

@@ -15,9 +15,6 @@ import (
 	"github.com/sandkeep/sandkeep/internal/gateway/witness"
 )
 
-// longestPause is what an agent is told to wait at most: a limit may be raised long before the day ends, and agents sleep as long as they are told to.
-const longestPause = time.Minute
-
 // enter asks for room within the limits of the credential, before any money is spent.
 func (x *exchange) enter(ctx context.Context) (*limit.Pass, *refusal) {
 	pass, exceeded, err := x.Limits.Enter(ctx, limit.Request{
@@ -43,7 +40,7 @@ func (x *exchange) limited(e *limit.Exceeded) *refusal {
 	x.Recorder.Eventf(x.caller.Session, nil, corev1.EventTypeWarning, v1alpha1.ReasonLimitReached, "Forward",
 		"A request was refused because %s; the agent was told to try again later", what)
 	return &refusal{http.StatusTooManyRequests, v1alpha1.ReasonLimitReached, fmt.Sprintf("%s; there is room in %s, or when an admin raises the limit", what, after),
-		contract.ProviderRateLimited, min(after, longestPause)}
+		contract.ProviderRateLimited, after}
 }
 
 // username is that of the owner of a Session; empty where there is none.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,6 +49,19 @@ func TestReachedLimitIsToldToEverybody(t *testing.T) {
 		t.Errorf("%d requests reached the provider, want one: the other was refused before it cost money", n)
 	}
 	s.counts("refusals_total{class=opencode,namespace=" + s.session.Namespace + ",provider=anthropic,reason=LimitReached,} 1")
+}
+
+// TestAgentsAreNotSentToSleepUntilTomorrow: the limit may be raised before.
+func TestAgentsAreNotSentToSleepUntilTomorrow(t *testing.T) {
+	for after, want := range map[time.Duration][2]string{
+		0: {"", ""}, time.Second: {"1", ""}, time.Minute: {"60", ""}, 5 * time.Hour: {"60", "18000"},
+	} {
+		w := httptest.NewRecorder()
+		(&Server{}).refuse(w, "", refusal{http.StatusTooManyRequests, "LimitReached", "m", contract.ProviderRateLimited, after})
+		if got := [2]string{w.Header().Get("Retry-After"), w.Header().Get(contract.HeaderRetryAfter)}; got != want {
+			t.Errorf("%s: agents and sandboxd are told %q, want %q", after, got, want)
+		}
+	}
 }
 
 func TestStreamHoldsItsPlaceUntilItEnds(t *testing.T) {

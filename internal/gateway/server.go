@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -276,5 +277,17 @@ type refusal struct {
 // refuse answers with an error in the shape that the agent knows.
 func (s *Server) refuse(w http.ResponseWriter, format meter.Format, r refusal) {
 	setFailure(w.Header(), r.class, r.message)
-	shape.Write(w, format, r.status, r.kind, r.message, r.retryAfter)
+	shape.Write(w, format, r.status, r.kind, r.message, pause(w.Header(), r.retryAfter))
+}
+
+// longestPause is how long agents are told to wait at most, as they sleep as long as they are told to: a limit may be raised long before its day ends.
+const longestPause = time.Minute
+
+// pause is what the agent is told to wait; sandboxd, which plans by it when the next run is of use, is told the whole of it.
+func pause(h http.Header, after time.Duration) time.Duration {
+	if after <= longestPause {
+		return after
+	}
+	h.Set(contract.HeaderRetryAfter, strconv.Itoa(int(after.Seconds())))
+	return longestPause
 }

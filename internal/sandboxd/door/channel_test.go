@@ -232,4 +232,7 @@ func TestTimesToRetry(t *testing.T) {
 			t.Errorf("%q: got %s, want %s", text, got, want)
 		}
 	}
+	if got := retryAfter(http.Header{"Retry-After": {"60"}, contract.HeaderRetryAfter: {"18000"}}, now); got != 5*time.Hour {
+		t.Errorf("what the gateway says apart: got %s", got)
+	}
 }

@@ -1,6 +1,7 @@
 package door
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -82,9 +83,9 @@ func failureOf(answer *http.Response, now time.Time) *failure.Failure {
 	return &failure.Failure{Class: class, Message: message, RetryAfter: retryAfter(answer.Header, now)}
 }
 
-// retryAfter reads Retry-After, a number of seconds or a date (RFC 9110, section 10.2.3); 0 where there is none to be believed.
+// retryAfter reads what the gateway says apart, or Retry-After, a number of seconds or a date (RFC 9110, section 10.2.3); 0 where there is none to be believed.
 func retryAfter(h http.Header, now time.Time) time.Duration {
-	text := h.Get("Retry-After")
+	text := cmp.Or(h.Get(contract.HeaderRetryAfter), h.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
