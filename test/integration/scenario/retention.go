@@ -56,7 +56,7 @@ func failureRetained() Scenario {
 func expiresWithoutClass() Scenario {
 	short := func(l *v1alpha1.ClassLimits) {
 		l.RetainSandboxSeconds = &v1alpha1.SecondsLimit{Default: new(int64(3))}
-		l.TTLSecondsAfterFinished = &v1alpha1.SecondsLimit{Default: new(int64(6))}
+		l.TTLSecondsAfterFinished = &v1alpha1.SecondsLimit{Default: new(int64(600))} // far from the sandbox's, as time goes on from the API server's at each step
 	}
 	return Scenario{
 		Name: "a class is deleted whose times still count", Given: []client.Object{opencode().Limits(short).Obj(), anthropic(), shared().Obj()},
@@ -65,7 +65,7 @@ func expiresWithoutClass() Scenario {
 			{When: "the agent reports success", Do: []Action{agentReports(success())}, Want: Succeeded()},
 			{When: "the class is deleted", Do: []Action{remove(opencode().Obj())}, Want: Succeeded(), Also: []Fact{volume(1)}},
 			{When: "the sandbox's time has passed", Do: []Action{pass(3 * time.Second)}, Want: Succeeded(), Also: []Fact{pods(), volume(0)}},
-			{When: "the Session's time has passed", Do: []Action{pass(3 * time.Second)}, Want: Gone(), Also: []Fact{nothingLeft}},
+			{When: "the Session's time has passed", Do: []Action{pass(600 * time.Second)}, Want: Gone(), Also: []Fact{nothingLeft}},
 		},
 	}
 }
