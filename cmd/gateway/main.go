@@ -87,7 +87,7 @@ func run(ctx context.Context, o options) error {
 // managerOptions elect no leader: every replica serves.
 func managerOptions(o options, trouble *pulse.Trouble) ctrl.Options {
 	m := o.Options("", cacheOptions(trouble))
-	m.GracefulShutdownTimeout = new(gateway.DrainTime + gateway.CutTime + ledger.Interval) // what the last streams used is written after them
+	m.GracefulShutdownTimeout = new(gateway.LeaveTime + gateway.DrainTime + gateway.CutTime + ledger.Interval) // what the last streams used is written after them
 	return m
 }
 

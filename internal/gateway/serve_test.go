@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -59,6 +61,7 @@ func (s *stage) start() *serving {
 	s.Address = listener.Addr().String()
 	_ = listener.Close()
 	ctx, stop := context.WithCancel(context.Background())
+	s.leaveTime = cmp.Or(s.leaveTime, time.Millisecond)
 	g := &serving{stage: s, stop: stop, ended: make(chan error, 1)}
 	go func() { g.ended <- s.Start(ctx) }()
 	s.t.Cleanup(stop)
@@ -133,6 +136,34 @@ func TestOldTLSIsRefused(t *testing.T) {
 		t.Error("TLS 1.2 is spoken")
 	}
 	g.stop()
+	if err := <-g.ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAGatewayThatStopsTakesConnectionsUntilItIsKnown: those who spread connections over the replicas hear later than the replica that it goes.
+func TestAGatewayThatStopsTakesConnectionsUntilItIsKnown(t *testing.T) {
+	s := newStage(t, fine)
+	now := clocktesting.NewFakeClock(time.Now())
+	s.Clock, s.leaveTime = now, LeaveTime
+	a := newAuthority(t)
+	s.certified(a, true)
+	g := s.start()
+	old := g.client(a)
+	if r := s.read(old.Do(g.request(messages))); r.Close {
+		t.Error("a connection ends with its first request")
+	}
+	g.stop()
+	s.eventually("that it is not ready", func() bool { return s.Ready(nil) != nil })
+	for name, agent := range map[string]*http.Client{"an agent that it knows": old, "a new one": g.client(a)} {
+		if r := s.read(agent.Do(g.request(messages))); r.StatusCode != http.StatusOK || !r.Close {
+			t.Errorf("%s is answered %s, and its connection ends: %t", name, r.Status, r.Close)
+		}
+	}
+	s.eventually("its end", func() bool {
+		now.Step(LeaveTime)
+		return len(g.ended) == 1
+	})
 	if err := <-g.ended; err != nil {
 		t.Error(err)
 	}

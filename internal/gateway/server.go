@@ -38,6 +38,9 @@ import (
 	"github.com/sandkeep/sandkeep/internal/keep"
 )
 
+// LeaveTime is how long a gateway that stops still takes new connections: whoever spreads them over the replicas hears a little later that it goes.
+const LeaveTime = 5 * time.Second
+
 // DrainTime is how long the streams that are under way may take to end when the gateway stops.
 const DrainTime = 5 * time.Minute
 
@@ -91,7 +94,7 @@ type Server struct {
 	serving   atomic.Bool
 
 	// Times other than those of the constants, for tests.
-	bodyTime, drainTime, goneTime, revokedTime time.Duration
+	bodyTime, leaveTime, drainTime, goneTime, revokedTime time.Duration
 }
 
 // reasonPolicyMissing is the kind of the answers that are given while the admission policies are not in force.
@@ -157,9 +160,11 @@ func http1() *http.Protocols {
 	return p
 }
 
-// drain lets the streams end that are under way, and cuts them after DrainTime. Shutdown knows nothing of connections that were handed over to WebSockets.
+// drain ends connections as soon as nothing is under way on them, lets the streams end that are under way, and cuts them after DrainTime. Shutdown knows nothing of connections that were handed over to WebSockets.
 func (s *Server) drain(ctx context.Context, server *http.Server, cut context.CancelFunc) error {
 	s.serving.Store(false)
+	server.SetKeepAlivesEnabled(false)
+	<-s.Clock.After(cmp.Or(s.leaveTime, LeaveTime))
 	waiting, cancel := context.WithTimeout(ctx, cmp.Or(s.drainTime, DrainTime))
 	defer cancel()
 	err := server.Shutdown(waiting)
