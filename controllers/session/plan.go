@@ -96,6 +96,9 @@ func planFor(w *world, now time.Time) plan {
 			if p.pod != nil || p.ended != nil {
 				p.pin = w.remembered()
 			}
+			if p.phase == retrying {
+				p.missing = credential.Lost(w.credentialWorld(w.pin())) // it is what the next run will wait for
+			}
 			if d := w.deadline(); now.Before(d) && !w.suspended() && !finished(w.session) && p.ended == nil {
 				p.wake = earlier(p.wake, d)
 			}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -30,6 +31,10 @@ func (s *Server) handOut(w http.ResponseWriter, r *http.Request, caller identity
 	key, ref, refused := s.keyFor(r.Context(), caller, asked.Provider)
 	if refused != nil {
 		s.Metrics.refused(caller.Session, asked.Provider, refused.kind)
+		if refused.status == http.StatusForbidden && grant.PinOf(caller.Session, asked.Provider) != nil { // the name is the caller's to choose
+			s.Recorder.Eventf(caller.Session, nil, corev1.EventTypeWarning, refused.kind, "HandOut",
+				"The key of provider %q is not handed out: %s", asked.Provider, refused.message)
+		}
 		s.refuse(w, meter.Format(""), *refused)
 		return
 	}

@@ -19,6 +19,7 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/internal/build"
 	"github.com/sandkeep/sandkeep/internal/contract"
+	"github.com/sandkeep/sandkeep/internal/gateway/grant"
 )
 
 const (
@@ -146,6 +147,10 @@ func TestI4NoOtherKeyIsHandedOut(t *testing.T) {
 				t.Errorf("counted:\n%s", s.metrics())
 			}
 			s.inUse()
+			told := strings.Contains(strings.Join(s.told.list(), "\n"), "Warning "+c.reason+` HandOut: The key of provider "anthropic" is not handed out: `)
+			if given := grant.PinOf(s.session, "anthropic") != nil; told != given {
+				t.Errorf("an event tells of it: %t; the Session was given the credential: %t:\n%s", told, given, s.told.list())
+			}
 		})
 	}
 }

@@ -24,6 +24,13 @@ func stillAtWork(words string) []Fact {
 	return []Fact{pod, run(1), says(words), says("is left at work; where it fails by this, it runs again once its credential works"), paidBy("org")}
 }
 
+// resolution wants what CredentialsResolved says.
+func resolution(want string) Fact {
+	return func(s Seen) string {
+		return differs(v1alpha1.ConditionCredentialsResolved, want, line(s.Session, v1alpha1.ConditionCredentialsResolved))
+	}
+}
+
 // judgedAs is a keeper that says how the admin's credential is.
 func judgedAs(reason string) Step {
 	return Step{
@@ -153,7 +160,7 @@ func failsForKey() Scenario {
 			{When: "the provider refuses the key", Do: []Action{judged(rejected)}, Want: Refused(v1alpha1.ReasonKeyRejected)},
 			{
 				When: "the agent gives up", Do: []Action{agentReports(failing(contract.ProviderAuthenticationFailed))},
-				Want: Retrying(v1alpha1.FailureProviderAuthenticationFailed), Also: []Fact{failures(0)},
+				Want: Retrying(v1alpha1.FailureProviderAuthenticationFailed), Also: []Fact{failures(0), resolution("False KeyRejected")},
 			},
 			{
 				When: "the time of the next run comes", Do: []Action{pass(time.Minute)}, Want: Waiting(v1alpha1.ReasonCredentialNotReady),
