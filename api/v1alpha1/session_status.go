@@ -204,6 +204,11 @@ type Usage struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	OutputTokens *int64 `json:"outputTokens,omitempty"`
+	// totalTokens is the sum of inputTokens and outputTokens.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	TotalTokens *int64 `json:"totalTokens,omitempty"`
 }
 
 // SessionResult is what the agent left.

@@ -19,8 +19,7 @@ import (
 // +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.spec.model`,priority=1
 // +kubebuilder:printcolumn:name="Owner",type=string,JSONPath=`.spec.owner.username`,priority=1
 // +kubebuilder:printcolumn:name="Credential",type=string,JSONPath=`.status.credentials[0].ref.name`,priority=1
-// +kubebuilder:printcolumn:name="Tokens-In",type=integer,JSONPath=`.status.usage.inputTokens`,priority=1
-// +kubebuilder:printcolumn:name="Tokens-Out",type=integer,JSONPath=`.status.usage.outputTokens`,priority=1
+// +kubebuilder:printcolumn:name="Tokens",type=integer,JSONPath=`.status.usage.totalTokens`,priority=1
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 52",message="metadata.name must have at most 52 characters, so that the names of pods made from it stay within 63"
 type Session struct {
 	metav1.TypeMeta `json:",inline"`
@@ -88,6 +87,7 @@ type SessionSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=131072
+	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 131072",message="prompt must be at most 128 KiB, in UTF-8",reason=FieldValueForbidden
 	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'\b(sk-|glpat-|AIza|github_pat_|gh[pousr]_|xox[abpr]-)[\w-]{20}|AKIA\w{16}|PRIVATE KEY-----')`,message="prompt must not contain a key; put it into a Secret and make a Credential for it",reason=FieldValueForbidden
 	Prompt string `json:"prompt,omitempty"`
 	// model is passed to the agent as it is, such as anthropic/claude-sonnet-5. The part before the first slash, where it names a

@@ -101,7 +101,7 @@ func suspendedCondition(p plan) verdict {
 	if p.phase == suspended {
 		return verdict{metav1.ConditionTrue, v1alpha1.ReasonRequested, p.message}
 	}
-	return verdict{metav1.ConditionFalse, v1alpha1.ReasonNotSuspended, "spec.suspend does not hold the Session back"}
+	return verdict{metav1.ConditionFalse, v1alpha1.ReasonNotSuspended, "The Session is not suspended"}
 }
 
 func succeededCondition(p plan) verdict {

@@ -24,14 +24,14 @@ type consequence struct {
 	first time.Duration
 }
 
-// consequences of the failures that get another run; all others are final.
+// consequences of the failures that get another run; all others are final. An eviction is counted where the pod itself used too much, and would do so again.
 var consequences = map[string]consequence{
 	v1alpha1.FailureCloneFailed:                  {retried: true, counted: true, first: firstRun},
 	v1alpha1.FailureAgentCrashed:                 {retried: true, counted: true, first: firstRun},
 	v1alpha1.FailureProviderRateLimited:          {retried: true, counted: true, first: firstRun},
 	v1alpha1.FailureProviderUnavailable:          {retried: true, counted: true, first: firstRun},
 	v1alpha1.FailureProviderAuthenticationFailed: {retried: true, first: firstRunRefused},
-	v1alpha1.FailureEvicted:                      {retried: true, counted: true, first: firstRun},
+	v1alpha1.FailureEvicted:                      {retried: true, first: firstRun},
 	v1alpha1.FailureNodeLost:                     {retried: true, first: time.Second},
 	v1alpha1.FailureStopped:                      {retried: true, counted: true, first: firstRun},
 	v1alpha1.FailureResultLost:                   {retried: true, counted: true, first: firstRun},
@@ -48,8 +48,8 @@ func concluded(w *world, e sandbox.Ending, podName string, run int32, started bo
 	}
 	end.Message = withLoss(end.Message, e)
 	c := consequences[e.Class]
-	end.counted = c.counted
-	if c.retried && mayRepeat(w, e, started) && (!c.counted || failures(w) < w.terms().BackoffLimit) {
+	end.counted = c.counted || e.Overused
+	if c.retried && mayRepeat(w, e, started) && (!end.counted || failures(w) < w.terms().BackoffLimit) {
 		end.retried = true
 		end.next = now.Add(max(pause(c.first, retries(w)), e.RetryAfter))
 		return &plan{phase: retrying, reason: e.Class, message: retryMessage(end.Message, end.next), ended: end, wake: end.next}

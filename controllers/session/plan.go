@@ -135,6 +135,9 @@ func beingDeleted(w *world, _ time.Time) *plan {
 		return nil
 	}
 	p := &plan{phase: stopping, reason: v1alpha1.ReasonTerminating, message: "The Session is being deleted", pod: w.live()}
+	if finished(w.session) {
+		p = &plan{phase: lastPhase(w), reason: w.wasReady().Reason, message: w.wasReady().Message}
+	}
 	for i := range w.pods {
 		p.actions = append(p.actions, removal(&w.pods[i])...)
 	}

@@ -196,6 +196,9 @@ func sum(u *v1alpha1.Usage, add contract.Usage) *v1alpha1.Usage {
 	total.Requests = plus(total.Requests, add.Requests)
 	total.InputTokens = plus(total.InputTokens, add.InputTokens)
 	total.OutputTokens = plus(total.OutputTokens, add.OutputTokens)
+	if total.InputTokens != nil || total.OutputTokens != nil {
+		total.TotalTokens = new(value(total.InputTokens) + value(total.OutputTokens))
+	}
 	return &total
 }
 

@@ -32,6 +32,7 @@ func (d *demo) tell(ctx context.Context, s *v1alpha1.Session) error {
 		{"What it used", d.writeUsage},
 		{"What it pushed", d.writeDiff},
 		{"Try next", d.writeHints},
+		{"And the key", d.writeSearch},
 	}
 	for _, chapter := range chapters {
 		fmt.Fprintf(&out, "\n%s\n", chapter.title)
@@ -84,7 +85,6 @@ func (d *demo) writePayer(ctx context.Context, out io.Writer, s *v1alpha1.Sessio
 	for _, c := range s.Status.Credentials {
 		_, _ = fmt.Fprintf(out, "%s %s for provider %s (%s/%s, delivered by %s)\n", c.Ref.Kind, c.Ref.Name, c.Provider, c.Source, c.Method, c.Delivery)
 	}
-	_, _ = fmt.Fprintf(out, "key seen by the agent:     %s\n", d.search)
 	given := provider.Fingerprint(d.payer.key)
 	_, _ = fmt.Fprintf(out, "key in the Secret:         %s (the first digits of its SHA-256)\n", given)
 	if d.payer.real {
@@ -95,6 +95,12 @@ func (d *demo) writePayer(ctx context.Context, out io.Writer, s *v1alpha1.Sessio
 		return err
 	}
 	_, _ = fmt.Fprintf(out, "key seen by the provider:  %s in header %s\n", given, seen.Header)
+	return nil
+}
+
+// writeSearch tells what a search of the sandbox has found.
+func (d *demo) writeSearch(_ context.Context, out io.Writer, _ *v1alpha1.Session) error {
+	_, _ = fmt.Fprintf(out, "key seen by the agent: %s\n", d.search)
 	return nil
 }
 

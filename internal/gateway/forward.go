@@ -41,6 +41,8 @@ type exchange struct {
 	format   meter.Format
 	// allow are the methods of a path that is known, where the request had another one (RFC 9110, section 15.5.6).
 	allow []string
+	// credentialHeaders are those by which any provider takes credentials: an agent might have one of another.
+	credentialHeaders []string
 	// confirmed is when it was last known that the request is permitted.
 	confirmed time.Time
 	// body is that of the request; nil where there is none.
@@ -114,6 +116,9 @@ func (s *Server) permit(r *http.Request, caller identity.Caller, provider, escap
 		return x, &refusal{http.StatusForbidden, denied.Reason, denied.Message, contract.ProviderAuthenticationFailed, 0}
 	}
 	x.grant, x.upstream = g, s.upstreams.to(g, s.Forbidden)
+	if x.credentialHeaders, err = s.headers.with(r.Context(), s, g.Header); err != nil {
+		return x, &refusal{http.StatusServiceUnavailable, "Unavailable", "The API server does not answer; try again", contract.ProviderUnavailable, identity.RetryAfter}
+	}
 	if refused := x.matchRoute(r.Method, escaped); refused != nil {
 		return x, refused
 	}
@@ -211,7 +216,7 @@ func (x *exchange) uncountable(r *http.Request) *refusal {
 func (x *exchange) rewrite(r *httputil.ProxyRequest) {
 	x.upgrade = strings.EqualFold(r.Out.Header.Get("Upgrade"), webSocket)
 	query := r.In.URL.Query()
-	strip.Request(r.Out.Header, query, x.credentialHeaders())
+	strip.Request(r.Out.Header, query, x.credentialHeaders)
 	r.Out.URL = &url.URL{Scheme: string(scheme(x.grant.Endpoint)), Host: hostPort(x.grant.Endpoint), Path: x.path, RawQuery: query.Encode()}
 	r.Out.Host, r.Out.Trailer = r.Out.URL.Host, nil
 	if x.upgrade {
@@ -219,9 +224,6 @@ func (x *exchange) rewrite(r *httputil.ProxyRequest) {
 	}
 	r.Out.Header.Set(x.grant.Header, x.grant.Prefix+x.key)
 }
-
-// credentialHeaders are those by which the provider takes credentials.
-func (x *exchange) credentialHeaders() []string { return []string{x.grant.Header} }
 
 // failed answers when the provider did not.
 func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {

@@ -24,9 +24,15 @@ import (
 
 func TestTheProviderGetsTheKeyAndNothingThatTheAgentMadeOfIt(t *testing.T) {
 	s := newStage(t, fine)
+	other := build.Provider("other").With(func(p *v1alpha1.APIProvider) {
+		p.Spec.Auth = &v1alpha1.ProviderAuth{APIKey: &v1alpha1.HeaderAuth{Header: "X-Corp-Key"}}
+	}).Obj()
+	if err := s.api.Create(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
 	r := s.request(http.MethodPost, messages+"?beta=true&key=stolen&api_key=stolen&X-Api-Key=stolen&broken=%zz", `{"model":"m"}`)
 	for name, value := range map[string]string{
-		"X-Api-Key": "stolen", "x_api_key": "stolen", "X-Goog-Api-Key": "stolen", "Api-Key": "stolen", "Cookie": "a=stolen", "Proxy-Authorization": "stolen",
+		"X-Api-Key": "stolen", "x_api_key": "stolen", "X-Goog-Api-Key": "stolen", "X-Corp-Key": "of another provider", "Api-Key": "stolen", "Cookie": "a=stolen", "Proxy-Authorization": "stolen",
 		"Connection": "x-api-key, keep-alive", "X-Forwarded-For": "10.0.0.1", "X-Forwarded-Host": "evil.example", "Forwarded": "for=10.0.0.1", "Via": "1.1 x",
 		"Sandkeep-Failure-Class": "x", "X-Http-Method-Override": "DELETE", "Accept-Encoding": "gzip, br", "Range": "bytes=0-1", "Te": "trailers",
 		"Anthropic-Version": "2023-06-01", "Content-Type": json, "User-Agent": "agent/1",

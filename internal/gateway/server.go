@@ -87,6 +87,7 @@ type Server struct {
 	Log logr.Logger
 
 	upstreams upstreams
+	headers   headers
 	buffers   buffers
 	keys      keys
 	streams   streams

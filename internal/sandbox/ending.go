@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -61,6 +62,8 @@ type Ending struct {
 	WorkspaceGone bool
 	// Untold is true when it did so after the agent had started, and no report says what was in it.
 	Untold bool
+	// Overused is true for an eviction because the pod itself used more of its node's disk than it may.
+	Overused bool
 }
 
 // EndingOf reads an ended pod.
@@ -143,12 +146,16 @@ func deadline(pod *corev1.Pod) *Ending {
 	return &Ending{Class: v1alpha1.FailureDeadlineExceeded, Message: "The Session took longer than activeDeadlineSeconds; make a new Session with more time"}
 }
 
+// evicted is a pod that its node threw out. The kubelet says of one that exceeds limits of its own that it does so
+// (https://github.com/kubernetes/kubernetes, pkg/kubelet/eviction), and of all others what the node is short of.
 func evicted(pod *corev1.Pod) *Ending {
 	if pod.Status.Reason != "Evicted" {
 		return nil
 	}
-	return &Ending{Class: v1alpha1.FailureEvicted, Message: fmt.Sprintf(
-		"Pod %q was evicted by its node%s", pod.Name, said(pod.Status.Message))}
+	return &Ending{
+		Class: v1alpha1.FailureEvicted, Message: fmt.Sprintf("Pod %q was evicted by its node%s", pod.Name, said(pod.Status.Message)),
+		Overused: strings.Contains(pod.Status.Message, "exceed"),
+	}
 }
 
 // disrupted is a pod that somebody or something took away: a drain, a preemption, a lost node, a deletion by hand.

@@ -119,6 +119,10 @@ func TestAnEndIsWhatSandboxdSaysAndElseWhatKubernetesSays(t *testing.T) {
 			because(ended(137, ""), "Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. "),
 			Ending{Class: "Evicted", Message: `Pod "fix-login-sandbox-1" was evicted by its node: The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi`},
 		},
+		"eviction for its own use of disk": {
+			because(ended(137, ""), "Evicted", `Usage of EmptyDir volume "workspace" exceeds the limit "10Gi". `),
+			Ending{Class: "Evicted", Message: `Pod "fix-login-sandbox-1" was evicted by its node: Usage of EmptyDir volume "workspace" exceeds the limit "10Gi"`, Overused: true},
+		},
 		"eviction of which nothing is said": {
 			because(ended(137, ""), "Evicted", ""), Ending{Class: "Evicted", Message: `Pod "fix-login-sandbox-1" was evicted by its node`},
 		},

@@ -133,6 +133,9 @@ const ask = `ask() { curl --silent --max-time 20 --write-out ' %{http_code}\n' "
 	`--header 'content-type: application/json' --data '{"model":"claude-sonnet-4-5","max_tokens":64,"messages":[{"role":"user","content":"[[script:ok]]"}]}'; }
 `
 
+// askUntilRefused is an agent that goes on asking, and tells of its last two answers.
+const askUntilRefused = ask + `while ! ask | tee -a /tmp/answers | grep -q ' 403$'; do sleep 0.2; done; tail -n 2 /tmp/answers`
+
 // TestI2I3HostileAgentFindsNoKey searches, as the agent, everything that an agent can reach. What it prints is in the log, in which the key is then
 // looked for; the marks show that each search has looked at something.
 func TestI2I3HostileAgentFindsNoKey(t *testing.T) {
@@ -149,6 +152,17 @@ func TestI2I3HostileAgentFindsNoKey(t *testing.T) {
 		echo "$path $(curl --path-as-is --silent --max-time 5 --output /dev/null --write-out '%{http_code}' "http://127.0.0.1:4141$path")"
 	done
 	token=$(cat /sandkeep/gateway/token)
+	echo '== the gateway itself'
+	gateway=https://sandkeep-gateway.sandkeep-system.svc
+	direct() {
+		echo "gateway $1 $(curl --silent --insecure --max-time 5 --output /tmp/answer --write-out '%{http_code}' --header "Authorization: Bearer $token" --data "${2:-}" "$gateway$1")"
+		cat /tmp/answer
+	}
+	direct /v1alpha1/session/key '{"provider":"` + stageName + `"}'
+	direct /v1alpha1/session/key '{"provider":"anthropic"}'
+	direct /v1alpha1/providers/anthropic/v1/messages '{}'
+	direct /v1alpha1/providers/` + stageName + `/v1/files
+	direct /metrics
 	echo "api $(curl --silent --insecure --max-time 5 --output /dev/null --write-out '%{http_code}' --header "Authorization: Bearer $token" https://kubernetes.default.svc/api/v1/namespaces/sandkeep-keys/secrets)"
 	`
 	p.session("ok", p.commandClass(search, paid(v1alpha1.DeliveryProxy)))
@@ -156,9 +170,11 @@ func TestI2I3HostileAgentFindsNoKey(t *testing.T) {
 	log := p.fullLog(s.Status.PodName)
 	for _, want := range []string{
 		"MARK=mark-environment", "mark-file", " 200\n", "closed 1", "/ 404", "/other/v1/models 404", "/v1/files 404", "/v1/organizations 404", "/v1%2fmessages 404", "api 401",
+		"gateway /v1alpha1/session/key 403", "gateway /v1alpha1/providers/anthropic/v1/messages 403",
+		"gateway /v1alpha1/providers/" + stageName + "/v1/files 404", "gateway /metrics 404",
 	} {
 		if !strings.Contains(log, want) {
-			t.Errorf("the log lacks %q, so that search has not looked", want)
+			t.Errorf("the log lacks %q, so that search has not looked; of doors it says\n%s", want, log[max(0, strings.LastIndex(log, "== other doors")):])
 		}
 	}
 	p.expectNoKey(log, "what a hostile agent sees")
@@ -202,7 +218,7 @@ func (p *play) fullLog(pod string) string {
 // TestKeyIsRotatedAndTakenAwayWhileAnAgentRuns changes the Secret, and then the permission, under an agent that goes on asking.
 func TestKeyIsRotatedAndTakenAwayWhileAnAgentRuns(t *testing.T) {
 	p := newProxiedPlay(t)
-	p.session("ok", p.commandClass(ask+`while ! ask | tee -a /tmp/answers | grep -q ' 403$'; do sleep 0.2; done; tail -n 2 /tmp/answers`, paid(v1alpha1.DeliveryProxy)))
+	p.session("ok", p.commandClass(askUntilRefused, paid(v1alpha1.DeliveryProxy)))
 	p.untilRunning()
 	p.untilSeen("the first key")
 	first := p.key
@@ -222,16 +238,66 @@ func TestKeyIsRotatedAndTakenAwayWhileAnAgentRuns(t *testing.T) {
 	if log := p.fullLog(s.Status.PodName); !strings.Contains(log, "does not allow namespace") {
 		t.Errorf("the agent was not told why it was refused:\n%s", log)
 	}
-	inUse := s.Status.CredentialsInUse
-	if err := p.client.Get(p.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
-		t.Fatal(err)
-	}
-	if len(inUse) != 1 || inUse[0].Revision != secret.ResourceVersion {
-		t.Errorf("credentialsInUse is %+v, want the revision of the new key", inUse)
-	}
+	p.expectRevision(s, secret)
 	p.key, first = first, p.key // both are looked for at the end
 	p.searchForKey()
 	p.key = first
+}
+
+// TestKeyIsRotatedUnderOpenCode changes the Secret while the real agent is in the middle of a turn.
+func TestKeyIsRotatedUnderOpenCode(t *testing.T) {
+	p := newProxiedPlay(t)
+	const pause = "until [ -e /tmp/go ]; do sleep 0.1; done; echo went on"
+	p.session(fmt.Sprintf("exec cmd=%q", pause), proxied)
+	s := p.untilRunning()
+	p.untilSeen("the first key")
+	first := p.key
+	p.key = newKey(t)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: p.namespace, Namespace: v1alpha1.NamespaceKeys}}
+	p.patch(secret, fmt.Sprintf(`{"stringData":{%q:%q}}`, secretKey, p.key))
+	p.inSandbox(s.Status.PodName, "touch /tmp/go")
+	s = p.untilSucceeded()
+	p.untilSeen("the new key")
+	if value := s.Status.Run; value == nil || *value != 1 {
+		t.Errorf("the Session is in run %v, want no restart", value)
+	}
+	if s.Status.Result == nil || !strings.Contains(s.Status.Result.Summary, "went on") {
+		t.Errorf("the turn was aborted: %+v", s.Status.Result)
+	}
+	p.expectRevision(s, secret)
+	p.key, first = first, p.key // both are looked for at the end
+	p.searchForKey()
+	p.key = first
+}
+
+// expectRevision checks that the status names the key that is in a Secret now.
+func (p *play) expectRevision(s *v1alpha1.Session, secret *corev1.Secret) {
+	p.Helper()
+	if err := p.client.Get(p.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
+		p.Fatal(err)
+	}
+	if inUse := s.Status.CredentialsInUse; len(inUse) != 1 || inUse[0].Revision != secret.ResourceVersion {
+		p.Errorf("credentialsInUse is %+v, want the revision of the new key", inUse)
+	}
+}
+
+// TestSecretIsDeletedWhileAnAgentRuns: what follows is measured, since that is all that an admin can do at once.
+func TestSecretIsDeletedWhileAnAgentRuns(t *testing.T) {
+	p := newProxiedPlay(t)
+	p.session("ok", p.commandClass(askUntilRefused, paid(v1alpha1.DeliveryProxy)))
+	p.untilRunning()
+	p.untilSeen("the key")
+	began := time.Now()
+	p.remove(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: p.namespace, Namespace: v1alpha1.NamespaceKeys}})
+	s := p.untilFinished()
+	took := time.Since(began).Round(time.Millisecond)
+	t.Logf("the agent was refused and had ended %s after the Secret was deleted", took)
+	if took > time.Minute {
+		t.Errorf("a key that is deleted must not be used for a minute")
+	}
+	if log := p.fullLog(s.Status.PodName); !strings.Contains(log, "does not exist") {
+		t.Errorf("the agent was not told why it was refused:\n%s", log)
+	}
 }
 
 func (p *play) patch(o client.Object, patch string) {
@@ -317,7 +383,7 @@ func TestLimitsHoldForEverybodyTogether(t *testing.T) {
 func TestI4OwnerLosesAKeyWhileAnAgentRuns(t *testing.T) {
 	p := newProxiedPlay(t)
 	owner := &v1alpha1.Owner{Username: "dev of " + p.namespace}
-	p.session("ok", p.commandClass(ask+`while ! ask | tee -a /tmp/answers | grep -q ' 403$'; do sleep 0.2; done; tail -n 2 /tmp/answers`, paid(v1alpha1.DeliveryProxy)),
+	p.session("ok", p.commandClass(askUntilRefused, paid(v1alpha1.DeliveryProxy)),
 		func(s *v1alpha1.SessionSpec) { s.Owner = owner })
 	waiting := p.untilWaiting(v1alpha1.ReasonClassNotAllowed)
 	p.expectMessage(waiting, "dev of "+p.namespace)

@@ -20,12 +20,13 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 )
 
-// searchForKey looks for the key of the test in everything that its namespace holds but Secrets, and in the logs of its pods.
+// searchForKey looks for the key of the test in everything that its namespace holds but Secrets, in what users may read beside it, and in the logs of its pods.
 func (p *play) searchForKey() {
 	ctx := context.WithoutCancel(p.Context()) // it is called at the end
 	for _, list := range []client.ObjectList{
 		&v1alpha1.SessionList{}, &v1alpha1.CredentialList{}, &corev1.PodList{}, &corev1.ConfigMapList{},
 		&corev1.PersistentVolumeClaimList{}, &eventsv1.EventList{},
+		&v1alpha1.SessionClassList{}, &v1alpha1.APIProviderList{}, &v1alpha1.ClusterCredentialList{}, // which have no namespace
 	} {
 		if err := p.client.List(ctx, list, client.InNamespace(p.namespace)); err != nil {
 			p.Errorf("Search for the key: %v", err)

@@ -18,12 +18,13 @@ import (
 
 // What the refusals of Sessions for somebody else begin with.
 const (
-	ownerRefused = "sandkeep-session-owner: "
-	notYou       = ownerRefused + "You are "
-	notYourGroup = ownerRefused + `You are not in all groups of the owner: leave these out of spec.owner, or ask for the verb "assign-owner" on each of groups.sandkeep.dev named `
-	systemGroup  = ownerRefused + `Groups of an owner that begin with "system:" are those that the API server puts everybody in`
-	notYourClass = ownerRefused + "You may not use SessionClass "
-	notYourKeys  = ownerRefused + "You may not use every ClusterCredential that the Session names, or one does not exist: leave these out of spec.credentials, or ask an admin for the verb \"use\" on each of " +
+	ownerRefused  = "sandkeep-session-owner: "
+	notYou        = ownerRefused + "You are "
+	notYourGroup  = ownerRefused + `You are not in all groups of the owner: leave these out of spec.owner, or ask for the verb "assign-owner" on each of groups.sandkeep.dev named `
+	notTheirGroup = ownerRefused + `You may not name all groups of the owner: leave these out of spec.owner, or ask for the verb "assign-owner" on each of groups.sandkeep.dev named `
+	systemGroup   = ownerRefused + `Groups of an owner that begin with "system:" are those that the API server puts everybody in`
+	notYourClass  = ownerRefused + "You may not use SessionClass "
+	notYourKeys   = ownerRefused + "You may not use every ClusterCredential that the Session names, or one does not exist: leave these out of spec.credentials, or ask an admin for the verb \"use\" on each of " +
 		"clustercredentials.sandkeep.dev named "
 )
 
@@ -89,8 +90,8 @@ func TestI4NobodyNamesAnotherOwner(t *testing.T) {
 		"oneself as an admin":                   {editor, owned(string(editor), "system:masters"), systemGroup},
 		"oneself as a service account":          {editor, owned(string(editor), "system:serviceaccounts"), systemGroup},
 		"a person whom one may not name":        {applier, owned("bob"), notYou},
-		"a group that one may not name":         {applier, owned("alice", "team-x", "team-y"), notYourGroup + "team-x, team-"},
-		"the last of many groups":               {applier, owned("alice", "team-x", "team-x", "team-x", "team-x", "team-x", "team-x", "team-x", "team-y"), notYourGroup + "team-x, team-"},
+		"a group that one may not name":         {applier, owned("alice", "team-x", "team-y"), notTheirGroup + "team-x, team-"},
+		"the last of many groups":               {applier, owned("alice", "team-x", "team-x", "team-x", "team-x", "team-x", "team-x", "team-x", "team-y"), notTheirGroup + "team-x, team-"},
 		"a service account elsewhere":           {applier, owned(elsewhere), notYou},
 		"a service account as one of elsewhere": {applier, owned(here, "system:serviceaccounts:kube-system"), systemGroup},
 		"a person as an admin":                  {applier, owned("alice", "system:masters"), systemGroup},
@@ -106,7 +107,10 @@ func TestI4NobodyNamesAnotherOwner(t *testing.T) {
 		"an account that one may name":          {applier, owned(here, "system:serviceaccounts", "system:serviceaccounts:%s"), ""},
 		"anybody, with every right":             {everyRight, owned("bob", many(8)...), ""},
 		"anybody in one's own group":            {everyRight, owned("bob", "every-right-of-%s"), ""},
-		"anybody, as an admin":                  {admin, owned("bob", "system:masters", "team-x"), ""},
+		"anybody, as an admin":                  {admin, owned("bob", "team-x"), ""},
+		"another admin, as an admin":            {admin, owned("bob", "system:masters"), systemGroup},
+		"oneself, as the admin that one is":     {admin, owned("admin", "system:masters"), ""},
+		"anybody in one's group, without right": {applier, owned("alice", "appliers-of-%s"), notTheirGroup + "appliers-of-"},
 	})
 }
 

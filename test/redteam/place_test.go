@@ -150,6 +150,8 @@ func (p *place) identity(by who) rest.ImpersonationConfig {
 		return rest.ImpersonationConfig{UserName: "system:serviceaccount:" + p.namespace + ":" + accountName}
 	case collector:
 		return rest.ImpersonationConfig{UserName: "system:serviceaccount:kube-system:generic-garbage-collector"}
+	case applier:
+		return rest.ImpersonationConfig{UserName: p.user(by), Groups: []string{"appliers-of-" + p.namespace}}
 	case everyRight:
 		return rest.ImpersonationConfig{UserName: p.user(by), Groups: []string{p.everyRight()}}
 	default:

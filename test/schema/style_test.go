@@ -97,7 +97,7 @@ func TestStatusStartsUnobserved(t *testing.T) {
 
 func TestPrinterColumns(t *testing.T) {
 	want := map[string]string{
-		"Session":           "Class Status Auth Age | Pod Model Owner Credential Tokens-In Tokens-Out",
+		"Session":           "Class Status Auth Age | Pod Model Owner Credential Tokens",
 		"SessionClass":      "Protocol Ready Status Default Age |",
 		"APIProvider":       "Host Ready Age |",
 		"Credential":        "Provider Sharing Ready Status Age |",

@@ -319,7 +319,8 @@ func statusFor(before v1alpha1.SessionStatus, s sum) *applyv1alpha1.SessionStatu
 	status := applyv1alpha1.SessionStatus()
 	if s.counted || proxied(before.Credentials) {
 		total := countsOf(before).plus(s.counts)
-		status.WithUsage(applyv1alpha1.Usage().WithRequests(total.requests).WithInputTokens(total.input).WithOutputTokens(total.output))
+		status.WithUsage(applyv1alpha1.Usage().WithRequests(total.requests).WithInputTokens(total.input).WithOutputTokens(total.output).
+			WithTotalTokens(total.input + total.output))
 	}
 	for _, used := range merged(before.CredentialsInUse, s.inUse) {
 		entry := applyv1alpha1.CredentialInUse().WithProvider(used.Provider).WithRevision(used.Revision).

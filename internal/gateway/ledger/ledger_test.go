@@ -171,11 +171,11 @@ func TestWhatIsWritten(t *testing.T) {
 		want    v1alpha1.SessionStatus
 	}{
 		"the first request": {v1alpha1.SessionStatus{}, []Entry{entry("fix-login")}, v1alpha1.SessionStatus{
-			Usage: &v1alpha1.Usage{Requests: new(int64(1)), InputTokens: new(int64(10)), OutputTokens: new(int64(3))}, LastActivityTime: at(0),
+			Usage: &v1alpha1.Usage{Requests: new(int64(1)), InputTokens: new(int64(10)), OutputTokens: new(int64(3)), TotalTokens: new(int64(13))}, LastActivityTime: at(0),
 			CredentialsInUse: []v1alpha1.CredentialInUse{used("anthropic", "7", at(0))},
 		}},
 		"a request that was refused uses no credential": {v1alpha1.SessionStatus{}, []Entry{{Session: entry("fix-login").Session, UID: uid, Provider: "anthropic"}}, v1alpha1.SessionStatus{
-			Usage: &v1alpha1.Usage{Requests: new(int64(0)), InputTokens: new(int64(0)), OutputTokens: new(int64(0))}, LastActivityTime: at(0),
+			Usage: &v1alpha1.Usage{Requests: new(int64(0)), InputTokens: new(int64(0)), OutputTokens: new(int64(0)), TotalTokens: new(int64(0))}, LastActivityTime: at(0),
 		}},
 		"others' entries stay, sorted, and the newer one counts": {
 			v1alpha1.SessionStatus{
@@ -183,7 +183,7 @@ func TestWhatIsWritten(t *testing.T) {
 				CredentialsInUse: []v1alpha1.CredentialInUse{used("anthropic", "6", at(-time.Minute)), expiring}, LastActivityTime: at(-time.Minute)},
 			[]Entry{entry("fix-login"), with(entry("fix-login"), func(e *Entry) { e.Provider, e.Revision = "zai", "2" })},
 			v1alpha1.SessionStatus{
-				Usage: &v1alpha1.Usage{Requests: new(int64(102)), InputTokens: new(int64(20)), OutputTokens: new(int64(11))}, LastActivityTime: at(0),
+				Usage: &v1alpha1.Usage{Requests: new(int64(102)), InputTokens: new(int64(20)), OutputTokens: new(int64(11)), TotalTokens: new(int64(31))}, LastActivityTime: at(0),
 				CredentialsInUse: []v1alpha1.CredentialInUse{used("anthropic", "7", at(0)), expiring, used("zai", "2", at(0))},
 			},
 		},
@@ -191,7 +191,7 @@ func TestWhatIsWritten(t *testing.T) {
 			v1alpha1.SessionStatus{CredentialsInUse: []v1alpha1.CredentialInUse{used("anthropic", "8", at(time.Second))}, LastActivityTime: at(time.Second)},
 			[]Entry{entry("fix-login")},
 			v1alpha1.SessionStatus{
-				Usage:            &v1alpha1.Usage{Requests: new(int64(1)), InputTokens: new(int64(10)), OutputTokens: new(int64(3))},
+				Usage:            &v1alpha1.Usage{Requests: new(int64(1)), InputTokens: new(int64(10)), OutputTokens: new(int64(3)), TotalTokens: new(int64(13))},
 				LastActivityTime: at(time.Second), CredentialsInUse: []v1alpha1.CredentialInUse{used("anthropic", "8", at(time.Second))},
 			},
 		},
@@ -452,7 +452,7 @@ func TestAKeyThatASandboxHasIsNoRequest(t *testing.T) {
 	delivered := v1alpha1.ResolvedCredential{Provider: "openai", Ref: entry("").Ref, Delivery: v1alpha1.DeliveryFile}
 	byProxy := v1alpha1.ResolvedCredential{Provider: "anthropic", Ref: entry("").Ref, Delivery: v1alpha1.DeliveryProxy}
 	said := &v1alpha1.Usage{InputTokens: new(int64(7))}
-	counted := &v1alpha1.Usage{Requests: new(int64(1)), InputTokens: new(int64(10)), OutputTokens: new(int64(3))}
+	counted := &v1alpha1.Usage{Requests: new(int64(1)), InputTokens: new(int64(10)), OutputTokens: new(int64(3)), TotalTokens: new(int64(13))}
 	cases := map[string]struct {
 		before v1alpha1.SessionStatus
 		count  bool

@@ -25,7 +25,8 @@ func endings() []Scenario {
 		list = append(list, finalAfterReport(class))
 	}
 	return append(list,
-		retriedAfterPod("evicted by its node", v1alpha1.FailureEvicted, evicted, 10*time.Second, 1),
+		retriedAfterPod("evicted by its node", v1alpha1.FailureEvicted, evicted, 10*time.Second, 0),
+		retriedAfterPod("evicted for what it used", v1alpha1.FailureEvicted, overused, 10*time.Second, 1),
 		retriedAfterPod("drained from its node", v1alpha1.FailureNodeLost, drained, time.Second, 0),
 		retriedAfterPod("gone without a word", v1alpha1.FailureResultLost, nil, 10*time.Second, 1),
 		retriedAfterPod("unable to start", v1alpha1.FailureAgentCrashed, startError, 10*time.Second, 1),

@@ -154,6 +154,11 @@ func evicted(pod *corev1.Pod) {
 	pod.Status.Reason, pod.Status.Message = "Evicted", "The node was low on resource: memory."
 }
 
+// overused is a pod that its node threw out because it filled its disk.
+func overused(pod *corev1.Pod) {
+	pod.Status.Reason, pod.Status.Message = "Evicted", `Usage of EmptyDir volume "workspace" exceeds the limit "10Gi". `
+}
+
 // drained is a pod that its node was emptied of.
 func drained(pod *corev1.Pod) {
 	setPodCondition(pod, corev1.DisruptionTarget, "Eviction API: evicting")

@@ -3,6 +3,7 @@ package scenario
 import (
 	"time"
 
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
@@ -11,7 +12,7 @@ import (
 
 // retention is what happens after the end.
 func retention() []Scenario {
-	return []Scenario{sandboxRetained(), sandboxNotRetained(), failureRetained(), sessionExpires(), expiresWithoutClass()}
+	return []Scenario{sandboxRetained(), sandboxNotRetained(), failureRetained(), sessionExpires(), expiresWithoutClass(), heldInDeletion()}
 }
 
 func sandboxRetained() Scenario {
@@ -66,6 +67,27 @@ func expiresWithoutClass() Scenario {
 			{When: "the class is deleted", Do: []Action{remove(opencode().Obj())}, Want: Succeeded(), Also: []Fact{volume(1)}},
 			{When: "the sandbox's time has passed", Do: []Action{pass(3 * time.Second)}, Want: Succeeded(), Also: []Fact{pods(), volume(0)}},
 			{When: "the Session's time has passed", Do: []Action{pass(600 * time.Second)}, Want: Gone(), Also: []Fact{nothingLeft}},
+		},
+	}
+}
+
+// heldInDeletion: whoever waits for the end of a Session must not miss it because somebody deletes it.
+func heldInDeletion() Scenario {
+	ended := Succeeded()
+	ended.Kstatus = status.TerminatingStatus
+	finalizers := func(list ...string) Action {
+		return editSession(func(s *v1alpha1.Session) { s.Finalizers = list })
+	}
+	return Scenario{
+		Name: "a finished Session is deleted, and somebody else has yet to do something first", Given: everything(),
+		Steps: []Step{
+			applied(session()), atWork(),
+			{When: "the agent reports success", Do: []Action{agentReports(success())}, Want: Succeeded()},
+			{
+				When: "it is deleted, and held by a finalizer", Do: []Action{finalizers("example.com/audit"), remove(session().Obj())},
+				Want: ended, Also: []Fact{pods(), left("Fixed it", successCommit())},
+			},
+			{When: "the finalizer is taken off", Do: []Action{finalizers()}, Want: Gone()},
 		},
 	}
 }

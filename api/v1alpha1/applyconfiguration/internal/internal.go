@@ -862,6 +862,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: requests
       type:
         scalar: numeric
+    - name: totalTokens
+      type:
+        scalar: numeric
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.UsageFormat
   scalar: string
 - name: com.github.sandkeep.sandkeep.api.v1alpha1.Workspace

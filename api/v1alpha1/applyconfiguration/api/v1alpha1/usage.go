@@ -13,6 +13,8 @@ type UsageApplyConfiguration struct {
 	InputTokens *int64 `json:"inputTokens,omitempty"`
 	// outputTokens is the number of tokens that were answered.
 	OutputTokens *int64 `json:"outputTokens,omitempty"`
+	// totalTokens is the sum of inputTokens and outputTokens.
+	TotalTokens *int64 `json:"totalTokens,omitempty"`
 }
 
 // UsageApplyConfiguration constructs a declarative configuration of the Usage type for use with
@@ -42,5 +44,13 @@ func (b *UsageApplyConfiguration) WithInputTokens(value int64) *UsageApplyConfig
 // If called multiple times, the OutputTokens field is set to the value of the last call.
 func (b *UsageApplyConfiguration) WithOutputTokens(value int64) *UsageApplyConfiguration {
 	b.OutputTokens = &value
+	return b
+}
+
+// WithTotalTokens sets the TotalTokens field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TotalTokens field is set to the value of the last call.
+func (b *UsageApplyConfiguration) WithTotalTokens(value int64) *UsageApplyConfiguration {
+	b.TotalTokens = &value
 	return b
 }
