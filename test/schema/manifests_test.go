@@ -87,7 +87,7 @@ func (s realServer) dryRun(t *testing.T, object *unstructured.Unstructured) {
 // The namespace of the test enforces the Restricted standard for pods, as that of the programs does.
 func TestPodsOfProgramsAreRestricted(t *testing.T) {
 	s := newRealServer(t)
-	for _, program := range []string{"manager", "keeper"} {
+	for _, program := range []string{"manager", "keeper", "gateway"} {
 		pod := &corev1.Pod{}
 		template, _, _ := unstructured.NestedMap(deployment(t, "config/default", program).Object, "spec", "template")
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(template, pod); err != nil {
