@@ -94,6 +94,8 @@ const (
 	ReasonInvalidForClass = "InvalidForClass"
 	// ReasonInvalidTemplate surfaces on a SessionClass whose podTemplate cannot become a sandbox.
 	ReasonInvalidTemplate = "InvalidTemplate"
+	// ReasonInvalidEndpoint surfaces on an APIProvider with an endpoint whose caBundle has no certificate that can be read.
+	ReasonInvalidEndpoint = "InvalidEndpoint"
 )
 
 // Reasons of SessionClass, APIProvider, Credential and ClusterCredential.

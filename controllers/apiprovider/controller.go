@@ -3,6 +3,7 @@ package apiprovider
 
 import (
 	"context"
+	"fmt"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -12,6 +13,7 @@ import (
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	applyv1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
+	"github.com/sandkeep/sandkeep/internal/gateway/dial"
 )
 
 // +kubebuilder:rbac:groups=sandkeep.dev,resources=apiproviders,verbs=get;list;watch
@@ -37,11 +39,28 @@ func reconcilerFor(base acceptance.Base) *acceptance.Reconciler[*v1alpha1.APIPro
 	}
 }
 
-// judge accepts what the schema accepted: its rules say all there is to say about an APIProvider alone.
+// judge accepts what the schema accepted, but for certificates, into which its rules cannot look.
 func judge(_ context.Context, _ client.Reader, p *v1alpha1.APIProvider) (acceptance.Verdict, error) {
+	if problem := invalidEndpoint(p.Spec.Endpoints); problem != "" {
+		return acceptance.Verdict{Stalled: true, Reason: v1alpha1.ReasonInvalidEndpoint, Message: problem}, nil
+	}
 	message := "Agents can be told about this provider"
 	if len(p.Spec.Routes) == 0 {
 		message += "; without spec.routes the gateway lets no request through to it, so keys can be delivered by Env and File only"
 	}
 	return acceptance.Accepted(message), nil
+}
+
+// invalidEndpoint says what the gateway could not work with; empty when it can with all.
+func invalidEndpoint(endpoints []v1alpha1.Endpoint) string {
+	for i, e := range endpoints {
+		if e.CABundle == "" {
+			continue
+		}
+		if _, ok := dial.Authorities(e.CABundle); !ok {
+			return fmt.Sprintf("Field spec.endpoints[%d].caBundle, of host %q, has no certificate that can be read; "+
+				"put the whole PEM of the authority there, or leave it out where a public one signs", i, e.Host)
+		}
+	}
+	return ""
 }

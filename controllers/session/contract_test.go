@@ -24,7 +24,7 @@ import (
 
 // ofOtherKinds are the reasons that no Session shows.
 var ofOtherKinds = []string{
-	v1alpha1.ReasonAccepted, v1alpha1.ReasonInvalidTemplate, v1alpha1.ReasonWithinLimits, v1alpha1.ReasonLimitReached,
+	v1alpha1.ReasonAccepted, v1alpha1.ReasonInvalidTemplate, v1alpha1.ReasonInvalidEndpoint, v1alpha1.ReasonWithinLimits, v1alpha1.ReasonLimitReached,
 	v1alpha1.ReasonKeyEchoed, v1alpha1.ReasonCredentialPassedOver, // of events
 }
 

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -113,8 +112,8 @@ func newTransport(e v1alpha1.Endpoint, forbidden dial.Prefixes) (*http.Transport
 func trust(e v1alpha1.Endpoint) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: e.Host}
 	if e.CABundle != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM([]byte(e.CABundle)) {
+		var ok bool
+		if config.RootCAs, ok = dial.Authorities(e.CABundle); !ok {
 			return nil, errors.New("the caBundle of the provider's endpoint holds no certificate; ask an admin to correct it")
 		}
 	}
