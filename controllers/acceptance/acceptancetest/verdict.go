@@ -15,6 +15,7 @@ import (
 
 	v1alpha1 "github.com/sandkeep/sandkeep/api/v1alpha1"
 	"github.com/sandkeep/sandkeep/controllers/acceptance"
+	"github.com/sandkeep/sandkeep/test/fixtures/argocd"
 )
 
 // Case is an object, what else exists, and the verdict on the object.
@@ -72,7 +73,7 @@ func (c Case[T]) reconcile(t *testing.T, s *Stage, r reconcile.ObjectReconciler[
 	}
 }
 
-// wantTold checks what status and events say of a verdict.
+// wantTold checks what status and events say of a verdict, and what Argo CD makes of it.
 func wantTold[T client.Object](t *testing.T, s *Stage, c Case[T]) {
 	t.Helper()
 	if diff := cmp.Diff(told(c.Want, c.Object.GetGeneration()), Conditions(t, s, c.Object)); diff != "" {
@@ -82,9 +83,13 @@ func wantTold[T client.Object](t *testing.T, s *Stage, c Case[T]) {
 	if diff := cmp.Diff(new(c.Object.GetGeneration()), observed); diff != "" {
 		t.Errorf("observedGeneration (-want +got):\n%s", diff)
 	}
-	kind := corev1.EventTypeWarning
+	kind, health := corev1.EventTypeWarning, argocd.Health{Status: "Degraded", Message: c.Want.Message}
 	if c.Want.Accepted {
-		kind = corev1.EventTypeNormal
+		kind, health.Status = corev1.EventTypeNormal, "Healthy"
+	}
+	shown, err := argocd.HealthOf(Now(t, s, client.Object(c.Object)))
+	if diff := cmp.Diff(health, shown); diff != "" || err != nil {
+		t.Errorf("health that Argo CD shows (-want +got):\n%s%v", diff, err)
 	}
 	if diff := cmp.Diff([]string{kind + " " + c.Want.Reason + ": " + c.Want.Message}, s.Events); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
