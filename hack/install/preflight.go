@@ -16,6 +16,9 @@ import (
 // Oldest is the oldest Kubernetes that Sandkeep runs on, as 1.minor.
 const Oldest = 33
 
+// stamping is the first Kubernetes with MutatingAdmissionPolicy in version v1, as 1.minor: it puts the owner into a Session.
+const stamping = 36
+
 // Severity is how much a finding matters.
 type Severity int
 
@@ -68,7 +71,7 @@ var enforcing = []string{"antrea", "calico", "cilium", "kube-router", "weave"}
 // Judge says what a cluster lacks, the worst first.
 func Judge(f Facts) []Finding {
 	var findings []Finding
-	for _, check := range []func(Facts) *Finding{oldVersion, missingRights, noPlatform, noStorage, noNetworkPolicy, policyEngine, podSecurity} {
+	for _, check := range []func(Facts) *Finding{oldVersion, missingRights, noPlatform, noStorage, noStamp, noNetworkPolicy, policyEngine, podSecurity} {
 		if finding := check(f); finding != nil {
 			findings = append(findings, *finding)
 		}
@@ -109,6 +112,14 @@ func noStorage(f Facts) *Finding {
 	}
 	return &Finding{Limits, "There is no default StorageClass: Sessions with spec.workspace wait for a volume for ever, unless they or their class name a storageClassName. " +
 		"Sessions without spec.workspace run, and lose unpushed work with their pod"}
+}
+
+func noStamp(f Facts) *Finding {
+	if f.Minor < Oldest || f.Minor >= stamping {
+		return nil
+	}
+	return &Finding{Limits, fmt.Sprintf("Kubernetes %s puts no owner into a Session, as it does from 1.%d: a Session without spec.owner is refused. "+
+		"Write spec.owner.username and spec.owner.groups into each, config/samples included; `kubectl auth whoami` says yours", f.Version, stamping)}
 }
 
 func noNetworkPolicy(f Facts) *Finding {
