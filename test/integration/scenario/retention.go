@@ -75,19 +75,17 @@ func expiresWithoutClass() Scenario {
 func heldInDeletion() Scenario {
 	ended := Succeeded()
 	ended.Kstatus = status.TerminatingStatus
-	finalizers := func(list ...string) Action {
-		return editSession(func(s *v1alpha1.Session) { s.Finalizers = list })
-	}
+	audit := editSession(func(s *v1alpha1.Session) { s.Finalizers = append(s.Finalizers, auditFinalizer) })
 	return Scenario{
 		Name: "a finished Session is deleted, and somebody else has yet to do something first", Given: everything(),
 		Steps: []Step{
 			applied(session()), atWork(),
 			{When: "the agent reports success", Do: []Action{agentReports(success())}, Want: Succeeded()},
 			{
-				When: "it is deleted, and held by a finalizer", Do: []Action{finalizers("example.com/audit"), remove(session().Obj())},
+				When: "it is deleted, and held by a finalizer", Do: []Action{audit, remove(session().Obj())},
 				Want: ended, Also: []Fact{pods(), left("Fixed it", successCommit())},
 			},
-			{When: "the finalizer is taken off", Do: []Action{finalizers()}, Want: Gone()},
+			{When: "the finalizer is taken off", Do: []Action{finishAudit}, Want: Gone()},
 		},
 	}
 }
