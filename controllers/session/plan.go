@@ -96,7 +96,7 @@ func planFor(w *world, now time.Time) plan {
 			if p.pod != nil || p.ended != nil {
 				p.pin = w.remembered()
 			}
-			if p.phase == retrying {
+			if p.phase == retrying && !w.suspended() { // else nobody has asked what the owner may use
 				p.missing = credential.Lost(w.credentialWorld(w.pin())) // it is what the next run will wait for
 			}
 			if d := w.deadline(); now.Before(d) && !w.suspended() && !finished(w.session) && p.ended == nil {

@@ -23,6 +23,7 @@ var rights = []authorizationv1.ResourceAttributes{
 	{Verb: "escalate", Group: "rbac.authorization.k8s.io", Resource: "clusterroles"},
 	{Verb: "create", Group: "rbac.authorization.k8s.io", Resource: "clusterrolebindings"},
 	{Verb: "create", Group: "apps", Resource: "deployments", Namespace: systemNamespace},
+	{Verb: "create", Group: "networking.k8s.io", Resource: "networkpolicies", Namespace: systemNamespace},
 	{Verb: "create", Group: "sandkeep.dev", Resource: "sessionclasses"},
 	{Verb: "create", Group: "sandkeep.dev", Resource: "apiproviders"},
 }

@@ -69,15 +69,15 @@ func (x *exchange) answer(r *http.Response) error {
 	x.answered = true
 	checked := x.detector.Reader(r.Body, x.echoed)
 	body := &counted{
-		ReadCloser: checked, answer: r, meter: meter.New(x.format, contentType), begun: x.parting.begin, done: func(u meter.Usage) { x.count(r.StatusCode, u) },
+		ReadCloser: checked, answer: r, meter: meter.New(x.format, contentType), parting: &x.parting, done: func(u meter.Usage) { x.count(r.StatusCode, u) },
 	}
 	r.Body, x.settle = body, body.finish
 	if why := x.parting.left(); why != nil {
-		_, _ = body.Read(make([]byte, firstWords)) // whatever comes of it is what can be counted
+		_, _ = body.read(make([]byte, firstWords)) // whatever comes of it is what can be counted
 		return why
 	}
 	if upgraded != nil {
-		x.parting.begin() // frames are not counted
+		x.parting.tell() // frames are not counted
 		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{webSocket}
 		r.Body = struct {
 			io.ReadCloser
@@ -191,20 +191,29 @@ func (x *exchange) count(status int, u meter.Usage) {
 // needs it, and nobody has looked at it.
 type counted struct {
 	io.ReadCloser
-	answer *http.Response
-	meter  *meter.Meter
-	// begun is called when it may be known what the answer costs, done with that.
-	begun func()
-	done  func(meter.Usage)
-	once  sync.Once
-	ended bool
+	answer  *http.Response
+	meter   *meter.Meter
+	parting *parting
+	done    func(meter.Usage)
+	once    sync.Once
+	ended   bool
 }
 
+// Read is for the agent, which gets nothing of what comes after its permission has ended.
 func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.read(p)
+	if why, revoked := errors.AsType[*revokedError](c.parting.left()); revoked {
+		clear(p[:n])
+		return 0, why
+	}
+	return n, err
+}
+
+func (c *counted) read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	_, _ = c.meter.Write(p[:n]) // it never fails
 	if err != nil || !c.meter.AtEnd() {
-		c.begun()
+		c.parting.tell()
 	}
 	if err != nil {
 		c.answer.Trailer, c.ended = nil, true
@@ -216,11 +225,16 @@ func (c *counted) Read(p []byte) (int, error) {
 // Close ends the count, also of an answer that was not read to its end.
 func (c *counted) Close() error {
 	if c.meter.AtEnd() && !c.ended {
-		_, _ = io.Copy(io.Discard, io.LimitReader(c, maxRest)) // the model has written it, whether an agent is left to read it or not
+		_, _ = io.Copy(io.Discard, io.LimitReader(readerFunc(c.read), maxRest)) // the model has written it, whether an agent is left to read it or not
 	}
 	c.finish()
 	return c.ReadCloser.Close()
 }
+
+// readerFunc is an io.Reader.
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (c *counted) finish() { c.once.Do(func() { c.done(c.meter.Usage()) }) }
 

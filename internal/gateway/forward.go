@@ -46,7 +46,9 @@ type exchange struct {
 	// confirmed is when it was last known that the request is permitted.
 	confirmed time.Time
 	// body is that of the request; nil where there is none.
-	body    *body
+	body *body
+	// agent is the context of the agent's own request, which ends when the agent goes; that to the provider may go on.
+	agent   context.Context //nolint:containedctx // it is looked at from callbacks of net/http
 	parting parting
 	// used are the tokens that the answer cost, once settle has returned: of a WebSocket, somebody may still be counting when the exchange ends.
 	used   int64
@@ -91,9 +93,15 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, caller identity
 	}
 	x.body, _ = r.Body.(*body)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	x.parting.end = cancel
+	x.agent, x.parting.end = r.Context(), cancel
 	defer x.parting.over()
-	defer context.AfterFunc(r.Context(), func() { x.parting.leave(errGone, cmp.Or(s.goneTime, goneTime)) })()
+	defer context.AfterFunc(x.agent, func() {
+		if errors.Is(context.Cause(x.agent), errStopped) {
+			x.parting.leave(errStopped, stoppedTime)
+			return
+		}
+		x.parting.leave(errGone, cmp.Or(s.goneTime, goneTime))
+	})()
 	defer s.streams.add(x, func(why *revokedError) {
 		x.parting.leave(why, cmp.Or(s.revokedTime, revokedTime))
 		_ = http.NewResponseController(w).SetWriteDeadline(s.Clock.Now().Add(revokedTime + lastWords)) // an agent that reads nothing would hold it open
@@ -227,26 +235,27 @@ func (x *exchange) rewrite(r *httputil.ProxyRequest) {
 
 // failed answers when the provider did not.
 func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
-	left := x.parting.left()
-	if left != nil && !x.answered {
+	left := cmp.Or(x.parting.left(), x.agent.Err())
+	why, revoked := errors.AsType[*revokedError](left)
+	switch {
+	case !revoked && x.body.gaveUp():
+		x.tell(w, refusal{http.StatusRequestTimeout, "Stalled", "The rest of the request does not come; send it again", "", 0})
+		return
+	case left == nil:
+		x.tell(w, x.explain(err))
+		return
+	case revoked:
+		x.tell(w, why.refusal)
+	}
+	if !x.answered {
 		x.count(0, meter.Usage{})
 	}
-	if why, revoked := errors.AsType[*revokedError](left); revoked {
-		x.Metrics.refused(x.caller.Session, x.grant.Provider.Name, why.kind)
-		x.refuse(w, x.format, why.refusal)
-		return
-	}
-	if x.body.gaveUp() {
-		x.Metrics.refused(x.caller.Session, x.grant.Provider.Name, "Stalled")
-		x.refuse(w, x.format, refusal{http.StatusRequestTimeout, "Stalled", "The rest of the request does not come; send it again", "", 0})
-		return
-	}
-	if left != nil {
-		return // nobody is left to be told
-	}
-	refused := x.explain(err)
-	x.Metrics.refused(x.caller.Session, x.grant.Provider.Name, refused.kind)
-	x.refuse(w, x.format, refused)
+}
+
+// tell refuses a request that was let through.
+func (x *exchange) tell(w http.ResponseWriter, r refusal) {
+	x.Metrics.refused(x.caller.Session, x.grant.Provider.Name, r.kind)
+	x.refuse(w, x.format, r)
 }
 
 // explain says what kept a provider from answering, without what might hold a key.

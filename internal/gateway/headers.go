@@ -33,10 +33,8 @@ func (h *headers) with(ctx context.Context, s *Server, name string) ([]string, e
 }
 
 func (h *headers) all(ctx context.Context, s *Server) ([]string, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if now := s.Clock.Now(); now.Before(h.until) {
-		return h.names, nil
+	if names, fresh := h.remembered(s.Clock.Now()); fresh {
+		return names, nil
 	}
 	var list v1alpha1.APIProviderList
 	if err := s.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
@@ -49,6 +47,14 @@ func (h *headers) all(ctx context.Context, s *Server) ([]string, error) {
 		}
 	}
 	slices.Sort(names)
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.names, h.until = slices.Compact(names), s.Clock.Now().Add(headersTime)
 	return h.names, nil
+}
+
+func (h *headers) remembered(now time.Time) (names []string, fresh bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.names, now.Before(h.until)
 }

@@ -7,49 +7,62 @@ import (
 	"time"
 )
 
-// Times for which a request goes on that nobody waits for any more, until its answer begins. The provider has taken it and will want money for it, and only
-// the beginning of its answer tells how much: agents that always left before that would cost and be counted nothing.
+// Times for which a request goes on that nobody waits for any more, until its answer says what it costs. The provider has taken it and will want money for it:
+// agents that always left before that would cost and be counted nothing.
 const (
 	goneTime    = 30 * time.Second
 	revokedTime = 5 * time.Second
+	// stoppedTime leaves time within CutTime to write what was counted.
+	stoppedTime = 2 * time.Second
 )
 
-// errGone is why a request goes on for its count only.
-var errGone = errors.New("the agent has gone")
+// Reasons for which nobody waits, beside a revokedError.
+var (
+	errGone    = errors.New("the agent has gone")
+	errStopped = errors.New("the gateway stops")
+)
 
-// parting ends a request at the provider that nobody waits for any more: at once where the answer has begun, and else when it begins, or does not.
+// parting ends a request at the provider that nobody waits for any more: at once where it is known what it costs, and else when it is, or a time has passed.
 type parting struct {
 	end context.CancelFunc
 
 	mu    sync.Mutex
-	begun bool
-	why   error // nil while somebody waits
+	known bool  // what it costs, as far as that will ever be known before its end
+	done  bool  // the exchange has ended
+	why   error // the first reason for which nobody waits; nil while somebody does
+	due   time.Time
 	timer *time.Timer
 }
 
-// leave is called when nobody waits any more, for one of two reasons. Only the first one counts.
+// leave is called when nobody waits any more. It may be called again: what comes to an end sooner by that, does.
 func (p *parting) leave(why error, patience time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.why != nil:
+	if p.done {
 		return
-	case p.begun:
-		p.end()
-	default:
-		p.timer = time.AfterFunc(patience, p.end)
 	}
-	p.why = why
+	if p.why == nil {
+		p.why = why
+	}
+	switch due := time.Now().Add(patience); { //nolint:forbidigo // as the timer's
+	case p.known:
+		p.end()
+	case p.timer == nil:
+		p.timer, p.due = time.AfterFunc(patience, p.end), due
+	case due.Before(p.due):
+		p.timer.Reset(patience)
+		p.due = due
+	}
 }
 
-// begin is called when the first part of an answer has come.
-func (p *parting) begin() {
+// tell is called when it is known what the request costs.
+func (p *parting) tell() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.begun && p.why != nil {
+	if !p.known && p.why != nil {
 		p.end()
 	}
-	p.begun = true
+	p.known = true
 }
 
 // left is why nobody waits any more, nil while somebody does.
@@ -59,10 +72,11 @@ func (p *parting) left() error {
 	return p.why
 }
 
-// over lets go of everything: the exchange has ended.
+// over lets go of everything.
 func (p *parting) over() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.done = true
 	if p.timer != nil {
 		p.timer.Stop()
 	}

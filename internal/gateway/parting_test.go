@@ -64,8 +64,8 @@ func TestRequestWhoseAgentLeavesBeforeTheAnswerIsCounted(t *testing.T) {
 		want   [3]int64
 	}{
 		"a stream":    {pieces(200, stream, started), [3]int64{1, 125, 1}},
-		"one in JSON": {sized(json, whole), [3]int64{1, 7, 9}},
-		"an error":    {sized(json, `{"type":"error","usage":{"input_tokens":7,"output_tokens":0}}`), [3]int64{1, 7, 0}},
+		"one in JSON": {says(200, json, whole), [3]int64{1, 7, 9}},
+		"an error":    {says(400, json, `{"type":"error","usage":{"input_tokens":7,"output_tokens":0}}`), [3]int64{0, 7, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			provider := newLater()
@@ -75,14 +75,6 @@ func TestRequestWhoseAgentLeavesBeforeTheAnswerIsCounted(t *testing.T) {
 			s.uses(c.want)
 			provider.isCut(t)
 		})
-	}
-}
-
-// sized is an answer that says where its end is.
-func sized(contentType, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		_, _ = io.WriteString(w, body)
 	}
 }
 
@@ -105,7 +97,7 @@ func (s *stage) leaves() {
 
 // TestAnswerInJSONIsCountedThoughTheAgentReadsNothingOfIt: it says at its end what it cost.
 func TestAnswerInJSONIsCountedThoughTheAgentReadsNothingOfIt(t *testing.T) {
-	s := newStage(t, sized(json, `{"text":"`+strings.Repeat("word ", 1<<20)+`","usage":{"input_tokens":7,"output_tokens":9}}`))
+	s := newStage(t, says(200, json, `{"text":"`+strings.Repeat("word ", 1<<20)+`","usage":{"input_tokens":7,"output_tokens":9}}`))
 	r, err := s.agent.Do(s.request(http.MethodPost, messages, "{}"))
 	if err != nil {
 		t.Fatal(err)
@@ -131,4 +123,69 @@ func TestI4RequestThatIsRevokedBeforeItsAnswerIsRefusedAndCounted(t *testing.T) 
 	}
 	s.uses([3]int64{1, 125, 1})
 	provider.isCut(t)
+}
+
+// TestI4RevocationWithholdsTheRestOfAnAnswerInJSON, which is read on for its count.
+func TestI4RevocationWithholdsTheRestOfAnAnswerInJSON(t *testing.T) {
+	provider := newLater()
+	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+		pieces(200, json, `[{"text":"before"},`)(w, r)
+		provider.with(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"text":"after"},{"usage":{"input_tokens":7,"output_tokens":9}}]`)
+		})(w, r)
+	})
+	s.revokedTime = patience
+	open, err := s.agent.Do(s.request(http.MethodPost, messages, "{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.api.Delete(t.Context(), s.credential); err != nil {
+		t.Fatal(err)
+	}
+	s.cutRevoked(t.Context(), true)
+	close(provider.release)
+	if got := s.read(open, nil); !got.cut || strings.Contains(got.body, "after") {
+		t.Errorf("the agent got %q, cut: %t", got.body, got.cut)
+	}
+	s.uses([3]int64{1, 7, 9})
+}
+
+func TestI4RevocationEndsWhatGoesOnForItsCount(t *testing.T) {
+	provider := newLater()
+	s := newStage(t, provider.with(fine))
+	s.goneTime, s.revokedTime = time.Hour, 50*time.Millisecond
+	s.leaves()
+	if err := s.api.Delete(t.Context(), s.credential); err != nil {
+		t.Fatal(err)
+	}
+	s.cutRevoked(t.Context(), true)
+	provider.isCut(t)
+}
+
+// TestAgentThatLeavesInTheMiddleOfItsRequestIsNoFaultOfTheProvider, however often.
+func TestAgentThatLeavesInTheMiddleOfItsRequestIsNoFaultOfTheProvider(t *testing.T) {
+	const times = 20
+	s := newStage(t, fine)
+	for n := range times {
+		ctx, leave := context.WithCancel(t.Context())
+		body, rest := io.Pipe()
+		r := s.request(http.MethodPost, messages, "").WithContext(ctx)
+		r.Body, r.ContentLength = body, -1
+		go func() {
+			defer rest.CloseWithError(context.Canceled)
+			defer leave()
+			_, _ = io.WriteString(rest, "{")
+			for deadline := time.Now().Add(patience); len(s.upstream.requests()) <= n && time.Now().Before(deadline); {
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		if answer, err := s.agent.Do(r); err == nil {
+			_ = answer.Body.Close()
+			t.Error("an unfinished request is answered")
+		}
+	}
+	s.counts("requests_total{class=opencode,credential=shared,namespace=team-a,provider=anthropic,status=0,} 20")
+	if metrics := s.metrics(); strings.Contains(metrics, "refusals_total") {
+		t.Errorf("somebody is blamed:\n%s", metrics)
+	}
 }

@@ -281,6 +281,30 @@ func TestWebSocketsThatGoOnAreCutAndCounted(t *testing.T) {
 	s.stored([3]int64{1, 0, 0})
 }
 
+// TestAnswersInJSONThatGoOnAreCutAndCounted as far as they came.
+func TestAnswersInJSONThatGoOnAreCutAndCounted(t *testing.T) {
+	s := newStage(t, func(w http.ResponseWriter, r *http.Request) {
+		pieces(200, json, `{"usage":{"input_tokens":7,"output_tokens":9},`)(w, r)
+		<-r.Context().Done()
+	})
+	s.drainTime = 100 * time.Millisecond
+	a := newAuthority(t)
+	s.certified(a, true)
+	g := s.start()
+	r, err := g.client(a).Do(g.request(messages))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.stop()
+	if got := s.read(r, nil); !got.cut {
+		t.Errorf("the answer has an end: %q", got.body)
+	}
+	if err := <-g.ended; err == nil || !strings.Contains(err.Error(), "streams were cut") {
+		t.Errorf("error %v", err)
+	}
+	s.stored([3]int64{1, 7, 9})
+}
+
 func TestAnAddressThatIsTakenEndsTheGateway(t *testing.T) {
 	s := newStage(t, fine)
 	s.Address = strings.TrimPrefix(s.front, "http://")

@@ -135,8 +135,8 @@ func (s *Server) Start(ctx context.Context) error {
 	counted.Go(func() { s.guardStreams(counting) })
 	counted.Go(func() { s.scout(ctx) })
 	defer func() { stopCounting(); counted.Wait() }()
-	base, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
+	base, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
 	server := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		Protocols:   http1(),
@@ -162,7 +162,7 @@ func http1() *http.Protocols {
 }
 
 // drain ends connections as soon as nothing is under way on them, lets the streams end that are under way, and cuts them after DrainTime. Shutdown knows nothing of connections that were handed over to WebSockets.
-func (s *Server) drain(ctx context.Context, server *http.Server, cut context.CancelFunc) error {
+func (s *Server) drain(ctx context.Context, server *http.Server, cut context.CancelCauseFunc) error {
 	s.serving.Store(false)
 	server.SetKeepAlivesEnabled(false)
 	<-s.Clock.After(cmp.Or(s.leaveTime, LeaveTime))
@@ -175,7 +175,7 @@ func (s *Server) drain(ctx context.Context, server *http.Server, cut context.Can
 	if err == nil {
 		return nil
 	}
-	cut()
+	cut(errStopped)
 	last, cancelLast := context.WithTimeout(ctx, CutTime)
 	defer cancelLast()
 	_ = s.places.left(last) // what is still there then is not counted

@@ -131,7 +131,7 @@ func TestAnAnswerIsCountedOnceHoweverItEnds(t *testing.T) {
 			var usages []meter.Usage
 			end(&counted{
 				ReadCloser: io.NopCloser(strings.NewReader(body)), answer: &http.Response{}, meter: meter.New(meter.AnthropicMessages, json),
-				begun: func() {}, done: func(u meter.Usage) { usages = append(usages, u) },
+				parting: &parting{}, done: func(u meter.Usage) { usages = append(usages, u) },
 			})
 			if len(usages) != 1 || usages[0].Input != 7 {
 				t.Errorf("counted %v", usages)
