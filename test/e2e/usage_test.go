@@ -94,7 +94,7 @@ func (p *play) expectStreams(log string) {
 			p.Errorf("%d streams ended as %q, want some", n, outcome)
 		}
 	}
-	revoked := regexp.MustCompile(`(?:whole|cut) (?:200|000)/\d+ (?:whole|cut) 403/.*`)             // of those before a refusal, the last one may have been cut when the permission ended
+	revoked := regexp.MustCompile(`(?:whole|cut) (?:200|000)/\d+ (?:whole|cut) 403/.*`)     // of those before a refusal, the last one may have been cut when the permission ended
 	wanted := regexp.MustCompile(`^(?:.*streams:)?( whole 200/0| cut (?:200|000)/28)*\s*$`) // an agent may have enough before the answer begins
 	for line := range strings.Lines(log) {
 		if before := revoked.ReplaceAllString(line, ""); strings.Contains(line, "streams:") && !wanted.MatchString(before) {
