@@ -189,7 +189,7 @@ const CredentialMethodAPIKey CredentialMethod = "APIKey"
 //
 // +kubebuilder:validation:MinProperties=1
 type Usage struct {
-	// requests is the number of requests to the provider, where the agent tells it.
+	// requests is the number of requests that providers took. Where no key is delivered by Proxy, all counts are what the agent tells.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0

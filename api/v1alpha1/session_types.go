@@ -72,7 +72,7 @@ type SessionSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	ClassName string `json:"className,omitempty"`
 	// owner is for whom the Session runs: its class and the ClusterCredentials that pay for it must be ones that the owner may use. When
-	// unset, it is whoever creates the Session. To name somebody else needs the verb assign-owner on that user.
+	// unset, it is whoever creates the Session, from Kubernetes 1.36 on; before, it must be set. To name somebody else needs the verb assign-owner on that user.
 	//
 	// +optional
 	Owner *Owner `json:"owner,omitempty"`

@@ -20,16 +20,18 @@ import (
 	"github.com/sandkeep/sandkeep/internal/sandbox"
 )
 
-// search is what came of looking for the key where the agent could: the environment and arguments of every process, and every file that it may
-// have written or been given. What there is goes out of the sandbox and is searched here, so that the key never goes in.
+// search is what came of looking for the key where the agent could: the environment and arguments of every process that it can read, and every file that
+// it may have written or been given. What there is goes out of the sandbox and is searched here, so that the key never goes in.
 type search struct {
-	looked int
-	found  bool
-	err    error
+	looked, times int
+	found         bool
+	err           error
 }
 
-// collect prints what an agent can see of its surroundings.
-const collect = `cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null; tar -cf - --ignore-failed-read /home /tmp /workspace /sandkeep/config /sandkeep/private /sandkeep/credentials 2>/dev/null; true`
+// collect prints what an agent can see of its surroundings, and fails where it cannot. Files change while they are read, of which tar says 1.
+const collect = `cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
+for place in /home /tmp /dev/shm /workspace /sandkeep/config /sandkeep/private /sandkeep/credentials; do [ -e "$place" ] && set -- "$@" "$place"; done
+tar -cf - --ignore-failed-read "$@" 2>/dev/null; [ $? -le 1 ]`
 
 // String is what the demo says of the search.
 func (s search) String() string {
@@ -41,14 +43,31 @@ func (s search) String() string {
 	case s.looked == 0:
 		return "not known, since the sandbox had ended before it was searched"
 	}
-	return fmt.Sprintf("none (searched %d KiB: the environment of every process, and every file that the agent may write or was given)", s.looked>>10)
+	when := "when it began to work"
+	if s.times > 1 {
+		when += ", and after the provider's first answer"
+	}
+	return fmt.Sprintf("none (searched %d KiB, %s: the environment of every process that it can read, and every file that it may write or was given)", s.looked>>10, when)
 }
 
-// searchSandbox looks for the key in a pod once its agent is at work.
+// searchSandbox looks for the key in a pod once its agent is at work, and again when the key has been used.
 func (f *follower) searchSandbox(ctx context.Context, pod string) {
-	if err := f.waitForWork(ctx, pod); err != nil {
-		return // it ended before
+	for _, is := range []func(*v1alpha1.Session) bool{atWork, answered} {
+		if err := f.waitUntil(ctx, pod, is); err != nil {
+			return // it ended before
+		}
+		f.searchOnce(ctx, pod)
 	}
+}
+
+func atWork(s *v1alpha1.Session) bool {
+	return meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionSandboxReady)
+}
+
+func answered(s *v1alpha1.Session) bool { return s.Status.Usage != nil }
+
+// searchOnce adds to what came of it. A sandbox that ends meanwhile has been searched before.
+func (f *follower) searchOnce(ctx context.Context, pod string) {
 	request := f.clientset.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
 		VersionedParams(&corev1.PodExecOptions{Container: sandbox.AgentContainer, Command: []string{"sh", "-c", collect}, Stdout: true}, clientgoscheme.ParameterCodec)
 	config, err := f.Config()
@@ -61,7 +80,13 @@ func (f *follower) searchSandbox(ctx context.Context, pod string) {
 		f.search.err = err
 		return
 	}
-	f.search.err = stream.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &finder{search: &f.search, forms: forms(f.payer.key)}})
+	err = stream.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &finder{search: &f.search, forms: forms(f.payer.key)}})
+	switch {
+	case err == nil:
+		f.search.times++
+	case f.search.times == 0:
+		f.search.err = err
+	}
 }
 
 // forms are the ways in which the key is looked for.
@@ -88,8 +113,8 @@ func (w *finder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// waitForWork waits until the agent of a pod is at work.
-func (f *follower) waitForWork(ctx context.Context, name string) error {
+// waitUntil waits until something is so of the Session, while it works in a pod.
+func (f *follower) waitUntil(ctx context.Context, name string, is func(*v1alpha1.Session) bool) error {
 	return wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		s := &v1alpha1.Session{}
 		if err := f.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: f.cast.session.Name}, s); err != nil {
@@ -98,6 +123,6 @@ func (f *follower) waitForWork(ctx context.Context, name string) error {
 		if s.Status.PodName != name || meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionFinished) {
 			return false, errors.New("the sandbox has ended")
 		}
-		return meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionSandboxReady), nil
+		return is(s), nil
 	})
 }

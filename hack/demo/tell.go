@@ -175,6 +175,9 @@ func (d *demo) writeHints(_ context.Context, out io.Writer, s *v1alpha1.Session)
 	_, _ = fmt.Fprintf(out, "%s -n %s describe sess %s\n", kubectl, namespace, s.Name)
 	_, _ = fmt.Fprintf(out, "%s -n %s logs %s\n", kubectl, namespace, s.Status.PodName)
 	_, _ = fmt.Fprintf(out, "%s explain session.spec\n", kubectl)
+	if !d.Existing {
+		_, _ = fmt.Fprintln(out, "make down    # ends the cluster; what was built stays in .cluster and .cache")
+	}
 	return nil
 }
 

@@ -37,6 +37,9 @@ func (w World) lost(p v1alpha1.ResolvedCredential) *Missing {
 	case byName(w.Providers, p.Provider) == nil:
 		return &Missing{v1alpha1.ReasonProviderNotFound, fmt.Sprintf("APIProvider %q not found; ask an admin to create it", p.Provider)}
 	}
+	if missing := providerNotReady(byName(w.Providers, p.Provider)); missing != nil {
+		return missing
+	}
 	ready := meta.FindStatusCondition(found.conditions, v1alpha1.ConditionReady)
 	switch {
 	case ready == nil:

@@ -75,11 +75,18 @@ func (w World) permission(ref v1alpha1.CredentialReference, provider string) (pe
 
 // notReady reports the first of provider and credential that its own reconciler has not accepted.
 func notReady(provider *v1alpha1.APIProvider, ref v1alpha1.CredentialReference, conditions []metav1.Condition) *Missing {
-	if message, ok := accepted(provider.Status.Conditions); !ok {
-		return &Missing{v1alpha1.ReasonProviderNotReady, fmt.Sprintf("APIProvider %q is not ready: %s", provider.Name, message)}
+	if missing := providerNotReady(provider); missing != nil {
+		return missing
 	}
 	if message, ok := accepted(conditions); !ok {
 		return &Missing{v1alpha1.ReasonCredentialNotReady, fmt.Sprintf("%s %q is not ready: %s", ref.Kind, ref.Name, message)}
+	}
+	return nil
+}
+
+func providerNotReady(provider *v1alpha1.APIProvider) *Missing {
+	if message, ok := accepted(provider.Status.Conditions); !ok {
+		return &Missing{v1alpha1.ReasonProviderNotReady, fmt.Sprintf("APIProvider %q is not ready: %s", provider.Name, message)}
 	}
 	return nil
 }

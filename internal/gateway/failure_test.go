@@ -35,7 +35,22 @@ func (s *stage) unavailable(a answer, status int, kind string) {
 func TestAProviderThatIsDown(t *testing.T) {
 	s := newStage(t, fine)
 	s.upstream.Close()
-	s.unavailable(s.post(""), http.StatusBadGateway, "Unavailable")
+	a := s.post("")
+	s.unavailable(a, http.StatusBadGateway, "Unavailable")
+	if !strings.Contains(a.body, "refuses the connection") {
+		t.Errorf("the agent is not told why: %s", a.body)
+	}
+	s.post("")
+	if log := s.told.logged(); strings.Count(log, "A provider did not answer") != 1 || !strings.Contains(log, "connection refused") {
+		t.Errorf("admins should be told once, and why:\n%s", log)
+	}
+}
+
+func TestAProviderWhoseNameNobodyKnows(t *testing.T) {
+	s := newStage(t, fine, func(o *objects) { o.endpoint().Host, o.credential.Status.Hosts = "nobody.invalid", []string{"nobody.invalid"} })
+	if a := s.post(""); !strings.Contains(a.body, "the name of its host is not found") {
+		t.Errorf("the agent is not told why: %s", a.body)
+	}
 }
 
 func TestAProviderThatIsSlow(t *testing.T) {
@@ -104,7 +119,11 @@ func TestATrustedAuthorityThatIsTakenBackIsNotTrusted(t *testing.T) {
 
 func TestPlainHTTPInThePlaceOfTLS(t *testing.T) {
 	s := newStage(t, fine, func(o *objects) { o.endpoint().Scheme = v1alpha1.EndpointSchemeHTTPS })
-	s.unavailable(s.post(""), http.StatusBadGateway, "Unavailable")
+	a := s.post("")
+	s.unavailable(a, http.StatusBadGateway, "Unavailable")
+	if !strings.Contains(a.body, "does not speak TLS") {
+		t.Errorf("the agent is not told why: %s", a.body)
+	}
 	if len(s.upstream.requests()) > 0 {
 		t.Error("the provider got the key")
 	}

@@ -242,7 +242,9 @@ func (x *exchange) failed(w http.ResponseWriter, _ *http.Request, err error) {
 		x.tell(w, refusal{http.StatusRequestTimeout, "Stalled", "The rest of the request does not come; send it again", "", 0})
 		return
 	case left == nil:
-		x.tell(w, x.explain(err))
+		refused := x.explain(err)
+		x.troubled(refused.kind, err)
+		x.tell(w, refused)
 		return
 	case revoked:
 		x.tell(w, why.refusal)
@@ -283,7 +285,7 @@ func (x *exchange) explain(err error) refusal {
 	case isCertificate(err):
 		return unavailable(http.StatusBadGateway, "Certificate", fmt.Sprintf("The certificate of provider %q is not valid for it; ask an admin to look at its endpoints and caBundle", name))
 	}
-	return unavailable(http.StatusBadGateway, "Unavailable", fmt.Sprintf("Provider %q cannot be reached, or broke the connection; try again", name))
+	return unavailable(http.StatusBadGateway, "Unavailable", fmt.Sprintf("Provider %q %s; try again", name, because(err)))
 }
 
 // keyProblem says what the API server says about a Secret that cannot be read.

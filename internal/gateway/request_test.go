@@ -180,6 +180,18 @@ func TestI3WhoProvesNothingIsToldNothing(t *testing.T) {
 	}
 }
 
+// TestTheLastWordOfASandboxIsNoWarning: its pod is on its way out when it reports, where somebody suspends or deletes the Session.
+func TestTheLastWordOfASandboxIsNoWarning(t *testing.T) {
+	s := newStage(t, fine, func(o *objects) { o.pod.Status.Phase = corev1.PodFailed })
+	if a := s.do(s.request(http.MethodPost, contract.GatewayReport, "{}")); a.StatusCode != http.StatusUnauthorized {
+		t.Errorf("%s: %s", a.Status, a.body)
+	}
+	if events := s.told.list(); len(events) != 0 {
+		t.Errorf("people are warned: %v", events)
+	}
+	s.counts("callers_turned_away_total{reason=NotLive,} 1")
+}
+
 func TestI4WhatIsTakenBackIsRefusedAtTheNextRequest(t *testing.T) {
 	cases := map[string]struct {
 		takeBack func(*stage) client.Object

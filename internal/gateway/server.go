@@ -92,6 +92,7 @@ type Server struct {
 	keys      keys
 	streams   streams
 	places    places
+	troubles  troubles
 	serving   atomic.Bool
 
 	// Times other than those of the constants, for tests.
@@ -224,7 +225,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	caller, turnedAway := s.Identity.Identify(r)
 	if turnedAway != nil {
-		s.turnAway(w, turnedAway)
+		s.turnAway(w, turnedAway, ok || turnedAway.Reason != identity.ReasonNotLive) // sandboxd reports from a pod that is ending
 		return
 	}
 	leave, room := s.places.take(place{caller.Pod.UID, !ok})
@@ -259,10 +260,10 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request, caller identity.
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// turnAway answers a caller who is no sandbox that may ask now.
-func (s *Server) turnAway(w http.ResponseWriter, r *identity.Refused) {
+// turnAway answers a caller who is no sandbox that may ask now, and tells people of it where that is worth a look.
+func (s *Server) turnAway(w http.ResponseWriter, r *identity.Refused, telling bool) {
 	s.Metrics.turnedAway(r.Reason)
-	if r.Session != nil && r.Status == http.StatusUnauthorized {
+	if telling && r.Session != nil && r.Status == http.StatusUnauthorized {
 		s.Recorder.Eventf(r.Session, nil, corev1.EventTypeWarning, "GatewayRefused", "Identify", "%s", r.Message)
 	}
 	var after time.Duration

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -114,7 +113,7 @@ func trust(e v1alpha1.Endpoint) (*tls.Config, error) {
 	if e.CABundle != "" {
 		var ok bool
 		if config.RootCAs, ok = dial.Authorities(e.CABundle); !ok {
-			return nil, errors.New("the caBundle of the provider's endpoint holds no certificate; ask an admin to correct it")
+			return nil, fmt.Errorf("the caBundle of endpoint %q holds no certificate; ask an admin to correct the provider", e.Host)
 		}
 	}
 	return config, nil

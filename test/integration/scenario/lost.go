@@ -51,6 +51,12 @@ func keyLost() Scenario {
 		sc.Steps = append(sc.Steps, judgedAs(reason))
 	}
 	sc.Steps = append(sc.Steps,
+		Step{
+			When: "the key is right again, and the provider cannot be worked with",
+			Do:   []Action{judged(org().Obj()), judged(build.Provider("anthropic").NotReady(v1alpha1.ReasonInvalidEndpoint, "Its caBundle is broken").Obj())},
+			Want: Refused(v1alpha1.ReasonProviderNotReady), Also: stillAtWork(`APIProvider "anthropic" is not ready: Its caBundle is broken`),
+		},
+		Step{When: "the provider is mended", Do: []Action{judged(build.Provider("anthropic").Ready().Obj())}, Want: Running()},
 		Step{When: "it works again", Do: []Action{judged(org().Obj())}, Want: Running(), Also: []Fact{run(1), paidBy("org")}},
 		judgedAs(v1alpha1.ReasonKeyRejected),
 		Step{When: "the agent finishes nevertheless", Do: []Action{gatewayCounts(3), agentFinishes}, Want: Succeeded(), Also: []Fact{used(3)}},

@@ -15,7 +15,7 @@ type SessionSpecApplyConfiguration struct {
 	// sandkeep.dev/is-default-class=true is used; when there is none, the Session waits for one.
 	ClassName *string `json:"className,omitempty"`
 	// owner is for whom the Session runs: its class and the ClusterCredentials that pay for it must be ones that the owner may use. When
-	// unset, it is whoever creates the Session. To name somebody else needs the verb assign-owner on that user.
+	// unset, it is whoever creates the Session, from Kubernetes 1.36 on; before, it must be set. To name somebody else needs the verb assign-owner on that user.
 	Owner *OwnerApplyConfiguration `json:"owner,omitempty"`
 	// mode is Task: the Session ends when the agent has answered its prompt. When unset, it is Task.
 	Mode *apiv1alpha1.SessionMode `json:"mode,omitempty"`

@@ -7,7 +7,7 @@ package v1alpha1
 //
 // Usage counts requests and tokens.
 type UsageApplyConfiguration struct {
-	// requests is the number of requests to the provider, where the agent tells it.
+	// requests is the number of requests that providers took. Where no key is delivered by Proxy, all counts are what the agent tells.
 	Requests *int64 `json:"requests,omitempty"`
 	// inputTokens is the number of tokens that were sent.
 	InputTokens *int64 `json:"inputTokens,omitempty"`
