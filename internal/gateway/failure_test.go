@@ -47,7 +47,9 @@ func TestAProviderThatIsDown(t *testing.T) {
 }
 
 func TestAProviderWhoseNameNobodyKnows(t *testing.T) {
-	s := newStage(t, fine, func(o *objects) { o.endpoint().Host, o.credential.Status.Hosts = "nobody.invalid", []string{"nobody.invalid"} })
+	s := newStage(t, fine, func(o *objects) {
+		o.endpoint().Host, o.credential.Status.Hosts = "nobody.invalid", []string{"nobody.invalid"}
+	})
 	if a := s.post(""); !strings.Contains(a.body, "the name of its host is not found") {
 		t.Errorf("the agent is not told why: %s", a.body)
 	}
