@@ -90,7 +90,7 @@ func (t *tracker) note(s sighting, at time.Time) {
 	if l == nil || l.closed() {
 		return
 	}
-	stamp(&l.created, s.created, at)
+	stamp(&l.created, s.created || s.ended, at) // the watch of Sessions may be ahead of that of pods
 	stamp(&l.ended, s.ended, at)
 	stamp(&l.settled, s.settled, at)
 	if s.failure != "" {
