@@ -72,12 +72,14 @@ func (x *exchange) answer(r *http.Response) error {
 		ReadCloser: checked, answer: r, meter: meter.New(x.format, contentType), parting: &x.parting, done: func(u meter.Usage) { x.count(r.StatusCode, u) },
 	}
 	r.Body, x.settle = body, body.finish
+	if upgraded != nil {
+		x.parting.tell() // frames are not counted
+	}
 	if why := x.parting.left(); why != nil {
 		_, _ = body.read(make([]byte, firstWords)) // whatever comes of it is what can be counted
 		return why
 	}
 	if upgraded != nil {
-		x.parting.tell() // frames are not counted
 		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{webSocket}
 		r.Body = struct {
 			io.ReadCloser

@@ -110,17 +110,9 @@ func TestI4RequestThatIsRevokedBeforeItsAnswerIsRefusedAndCounted(t *testing.T) 
 	provider := newLater()
 	s := newStage(t, provider.with(pieces(200, stream, started)))
 	s.revokedTime = patience
-	got := make(chan answer)
-	go func() { got <- s.post("") }()
-	s.eventually("the request at the provider", func() bool { return len(s.upstream.requests()) == 1 })
-	if err := s.api.Delete(t.Context(), s.credential); err != nil {
-		t.Fatal(err)
-	}
-	s.cutRevoked(t.Context(), true)
+	got := s.revokedBeforeItsAnswer()
 	close(provider.release)
-	if a := <-got; a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, `ClusterCredential \"shared\" does not exist any more`) {
-		t.Errorf("got %s %s, want 403 and why", a.Status, a.body)
-	}
+	s.refusedAs(<-got)
 	s.uses([3]int64{1, 125, 1})
 	provider.isCut(t)
 }

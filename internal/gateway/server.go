@@ -162,7 +162,8 @@ func http1() *http.Protocols {
 	return p
 }
 
-// drain ends connections as soon as nothing is under way on them, lets the streams end that are under way, and cuts them after DrainTime. Shutdown knows nothing of connections that were handed over to WebSockets.
+// drain ends connections as soon as nothing is under way on them, lets the streams end that are under way, and cuts them after DrainTime. Shutdown knows nothing
+// of connections that were handed over to WebSockets.
 func (s *Server) drain(ctx context.Context, server *http.Server, cut context.CancelCauseFunc) error {
 	s.serving.Store(false)
 	server.SetKeepAlivesEnabled(false)

@@ -85,15 +85,27 @@ func TestI4RevocationCutsOpenStreams(t *testing.T) {
 func TestRequestThatIsRevokedBeforeItsAnswerIsTold(t *testing.T) {
 	s := newStage(t, unending(false))
 	s.revokedTime = 50 * time.Millisecond
-	got := make(chan answer)
+	s.refusedAs(<-s.revokedBeforeItsAnswer())
+}
+
+// revokedBeforeItsAnswer is what comes of a request whose credential is deleted when the provider has the question.
+func (s *stage) revokedBeforeItsAnswer() <-chan answer {
+	s.t.Helper()
+	got := make(chan answer, 1)
 	go func() { got <- s.post("") }()
 	s.eventually("the request at the provider", func() bool { return len(s.upstream.requests()) == 1 })
-	if err := s.api.Delete(t.Context(), s.credential); err != nil {
-		t.Fatal(err)
+	if err := s.api.Delete(s.t.Context(), s.credential); err != nil {
+		s.t.Fatal(err)
 	}
-	s.cutRevoked(t.Context(), true)
-	if a := <-got; a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, `ClusterCredential \"shared\" does not exist any more`) {
-		t.Errorf("got %s %s, want 403 and why", a.Status, a.body)
+	s.cutRevoked(s.t.Context(), true)
+	return got
+}
+
+// refusedAs fails unless the agent was told that the credential is gone.
+func (s *stage) refusedAs(a answer) {
+	s.t.Helper()
+	if a.StatusCode != http.StatusForbidden || !strings.Contains(a.body, `ClusterCredential \"shared\" does not exist any more`) {
+		s.t.Errorf("got %s %s, want 403 and why", a.Status, a.body)
 	}
 }
 

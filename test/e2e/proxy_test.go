@@ -230,13 +230,9 @@ func TestKeyIsRotatedAndTakenAwayWhileAnAgentRuns(t *testing.T) {
 	t.Logf("the new key was on a request %s after the Secret had changed", time.Since(began).Round(time.Millisecond))
 	began = time.Now()
 	p.patch(&v1alpha1.ClusterCredential{ObjectMeta: metav1.ObjectMeta{Name: p.namespace}}, `{"spec":{"allow":null}}`)
-	s := p.untilFinished()
-	t.Logf("the agent was refused and had ended %s after the permission was taken away", time.Since(began).Round(time.Millisecond))
+	s := p.untilRefused(began, "the permission was taken away", "does not allow namespace")
 	if value := s.Status.Run; value == nil || *value != 1 {
 		t.Errorf("the Session is in run %v, want no restart", value)
-	}
-	if log := p.fullLog(s.Status.PodName); !strings.Contains(log, "does not allow namespace") {
-		t.Errorf("the agent was not told why it was refused:\n%s", log)
 	}
 	p.expectRevision(s, secret)
 	p.key, first = first, p.key // both are looked for at the end
@@ -281,6 +277,21 @@ func (p *play) expectRevision(s *v1alpha1.Session, secret *corev1.Secret) {
 	}
 }
 
+// untilRefused waits for the end of an agent that goes on until it is refused, and tells how long that took. A minute is the most that it may.
+func (p *play) untilRefused(began time.Time, after, words string) *v1alpha1.Session {
+	p.Helper()
+	s := p.untilFinished()
+	took := time.Since(began).Round(time.Millisecond)
+	p.Logf("the agent was refused and had ended %s after %s", took, after)
+	if took > time.Minute {
+		p.Errorf("what is taken away must not be used for a minute")
+	}
+	if log := p.fullLog(s.Status.PodName); !strings.Contains(log, words) {
+		p.Errorf("the agent was not told why it was refused:\n%s", log)
+	}
+	return s
+}
+
 // TestSecretIsDeletedWhileAnAgentRuns: what follows is measured, since that is all that an admin can do at once.
 func TestSecretIsDeletedWhileAnAgentRuns(t *testing.T) {
 	p := newProxiedPlay(t)
@@ -289,15 +300,7 @@ func TestSecretIsDeletedWhileAnAgentRuns(t *testing.T) {
 	p.untilSeen("the key")
 	began := time.Now()
 	p.remove(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: p.namespace, Namespace: v1alpha1.NamespaceKeys}})
-	s := p.untilFinished()
-	took := time.Since(began).Round(time.Millisecond)
-	t.Logf("the agent was refused and had ended %s after the Secret was deleted", took)
-	if took > time.Minute {
-		t.Errorf("a key that is deleted must not be used for a minute")
-	}
-	if log := p.fullLog(s.Status.PodName); !strings.Contains(log, "does not exist") {
-		t.Errorf("the agent was not told why it was refused:\n%s", log)
-	}
+	p.untilRefused(began, "the Secret was deleted", "does not exist")
 }
 
 func (p *play) patch(o client.Object, patch string) {
@@ -394,15 +397,7 @@ func TestI4OwnerLosesAKeyWhileAnAgentRuns(t *testing.T) {
 	p.untilSeen("the key")
 	p.remove(binding)
 	began := time.Now()
-	s := p.untilFinished()
-	took := time.Since(began).Round(time.Millisecond)
-	t.Logf("the agent was refused and had ended %s after the binding was deleted", took)
-	if took > time.Minute {
-		t.Errorf("a permission that is taken away must have ended all use within a minute")
-	}
-	if log := p.fullLog(s.Status.PodName); !strings.Contains(log, "may not use ClusterCredential") {
-		t.Errorf("the agent was not told why it was refused:\n%s", log)
-	}
+	p.untilRefused(began, "the binding was deleted", "may not use ClusterCredential")
 }
 
 // gives finds what a command makes that permits something.

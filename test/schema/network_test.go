@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -40,6 +41,22 @@ func TestSandboxesReachTheGatewayOnly(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("who reaches which port (-want +got):\n%s", diff)
 	}
+}
+
+// TestASandboxKeepsToOneReplica: status says all that a run has used, and by which key, only if the replica that is told of its end has counted all of it.
+func TestASandboxKeepsToOneReplica(t *testing.T) {
+	for _, object := range build(t, "config/default") {
+		if object.GetKind() != "Service" || object.GetName() != "sandkeep-gateway" {
+			continue
+		}
+		service := corev1.Service{}
+		typed(t, object, &service)
+		if service.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+			t.Errorf("connections of a sandbox go to any replica: %q", service.Spec.SessionAffinity)
+		}
+		return
+	}
+	t.Error("there is no Service of the gateway")
 }
 
 func selects(t *testing.T, p networkingv1.NetworkPolicy, program appsv1.Deployment) bool {
